@@ -1,0 +1,3 @@
+dist_policy_DATA =
+sbxfragmentsdir = $(policydir)/sbx
+dist_sbxfragments_DATA =

@@ -1,0 +1,71 @@
+/* The compiled policy image: one position-independent, checksummed blob, mapped read-only and read
+ * by ring 0, the sentry and the command line. Loading verifies everything (offsets, counts, filter
+ * programs, automata, strings, checksum): a damaged or hostile image is refused, never trusted. */
+#ifndef SBX_POLICY_IMAGE_H
+#define SBX_POLICY_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "policy/eval.h"
+
+#define POL_DIGEST_SIZE 32
+
+/* Verifies len bytes at p (8-byte aligned). On success the same bytes may be used as an image. */
+const struct pol_image *pol_image_verify(const void *p, size_t len, struct sbx_err **e);
+
+size_t pol_image_size(const struct pol_image *img);
+
+/* Rule id -> position and text. Strings live as long as the image. False for an unknown id. */
+struct pol_rule_info {
+	const char *file;
+	uint32_t line, column;
+	const char *text;    /* the rule as written, one line */
+	const char *because; /* or NULL */
+	const char *tag;     /* or NULL */
+};
+bool pol_image_rule(const struct pol_image *img, uint32_t rule, struct pol_rule_info *out);
+
+/* Policy-wide data the sentry and the command line need. Zero in a limit: no limit. */
+struct pol_config {
+	const char *name;
+	const char *abi;
+	const uint8_t *digest; /* SHA-256 of the policy text, includes and parameters */
+	uint64_t limit_memory; /* bytes */
+	uint64_t limit_cpu_ns, limit_wall_ns;
+	uint64_t limit_processes, limit_open_files;
+	uint64_t limit_output; /* bytes written to inherited descriptors 1 and 2 */
+	bool has_uname;
+	const char *uname_sysname, *uname_nodename, *uname_release, *uname_version, *uname_machine,
+		*uname_domain; /* NULL: the default */
+	bool has_ids;
+	uint32_t uid, gid;
+	uint32_t cpus;	     /* 0: as the host */
+	bool net_any;	     /* some net rule grants something */
+	bool net_inet, net_unix;
+	bool files_write;    /* some file pattern grants write, append, create or delete */
+	uint32_t nr_phases;  /* at least 1 */
+};
+void pol_image_config(const struct pol_image *img, struct pol_config *out);
+
+/* `scratch` mounts: private in-memory trees. */
+struct pol_scratch {
+	const char *path;
+	uint64_t size; /* bytes; 0: the memory limit alone */
+	uint32_t rule;
+};
+size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_scratch *out);
+
+/* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant that
+ * comes closest and why it does not cover it. False when nothing is near. */
+struct pol_near {
+	uint32_t rule;
+	char why[256];
+};
+bool pol_near_path(const struct pol_image *img, uint32_t verbs, const char *path, size_t len,
+		   struct pol_near *out);
+bool pol_near_net(const struct pol_image *img, uint32_t nverb, const struct pol_addr *addr,
+		  struct pol_near *out);
+
+#endif
