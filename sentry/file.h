@@ -1,0 +1,94 @@
+/* Open files and descriptor tables. Owner: sentry/file.c, fdtab.c.
+ *
+ * A struct file is an open file description: shared by dup and threads, reference counted. Nearly
+ * all have a host descriptor that does the work; ops replace single operations where the sentry
+ * itself answers. */
+#ifndef SBX_SENTRY_FILE_H
+#define SBX_SENTRY_FILE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include "policy/eval.h"
+#include "sentry/gmem.h"
+
+struct task;
+struct vnode;
+struct file;
+struct dirent_sink;
+
+/* Any member may be NULL: then the host descriptor is used (or -EINVAL / -ENOTTY ... without one).
+ * Results are >= 0 or -errno. iov are host iovecs (pinned app memory). off < 0: the file position. */
+struct file_ops {
+	ssize_t (*read)(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+	ssize_t (*write)(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+	off_t (*seek)(struct task *t, struct file *f, off_t off, int whence);
+	/* Emits directory entries through sink until it is full or the directory ends. */
+	int (*getdents)(struct task *t, struct file *f, struct dirent_sink *sink);
+	int (*fstat)(struct task *t, struct file *f, struct statx *st);
+	long (*ioctl)(struct task *t, struct file *f, unsigned cmd, uint64_t arg);
+	int (*truncate)(struct task *t, struct file *f, off_t len);
+	int (*fallocate)(struct task *t, struct file *f, int mode, off_t off, off_t len);
+	/* Host descriptor to map for mmap; -ENODEV when it cannot be mapped. */
+	int (*mmap_fd)(struct task *t, struct file *f);
+	void (*release)(struct file *f); /* last reference: frees priv; the host fd is closed after */
+};
+
+struct file {
+	atomic_int refs;
+	const struct file_ops *ops; /* never NULL */
+	int hostfd;		    /* owned; -1 when the sentry does all */
+	_Atomic unsigned flags;	    /* O_ACCMODE and status flags as F_GETFL shows them */
+	enum pol_fdkind kind;
+	struct vnode *node;	    /* referenced; NULL for pipes, sockets ... */
+	char *path;		    /* canonical path when opened by path; owned */
+	uint32_t verbs;		    /* POL_V_* that the policy granted on path at open */
+	bool append_only;	    /* only `append` was granted: O_APPEND cannot be cleared */
+	bool count_output;	    /* inherited stdout/stderr: counts against limits.output */
+	pthread_mutex_t lock;	    /* guards pos and priv of sentry-made files */
+	off_t pos;
+	void *priv;
+};
+
+extern const struct file_ops file_host_ops; /* all NULL: everything through hostfd */
+
+/* New description with one reference. Takes hostfd. NULL when out of memory (hostfd is closed). */
+struct file *file_new(const struct file_ops *ops, int hostfd, unsigned flags, enum pol_fdkind kind);
+struct file *file_get(struct file *f);
+void file_put(struct file *f);
+
+/* I/O through ops or the host, blocking and interruptible (task_host_call). */
+ssize_t file_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+ssize_t file_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+
+/* linux_dirent64 assembly; returns false when the entry did not fit (stop, do not advance). */
+bool dirent_emit(struct dirent_sink *sink, uint64_t ino, int64_t next_off, unsigned char type,
+		 const char *name);
+
+/* ---- descriptor tables ---- */
+
+struct fdtab;
+struct fdtab *fdtab_create(uint32_t max);
+struct fdtab *fdtab_get(struct fdtab *t);
+void fdtab_put(struct fdtab *t);
+
+/* Referenced file of fd, or NULL (EBADF). */
+struct file *fdtab_lookup(struct fdtab *t, int fd);
+/* Installs f (takes the reference) at the lowest free fd >= min; cloexec as FD_CLOEXEC.
+ * fd, or -EMFILE (the reference is dropped). */
+int fdtab_install(struct fdtab *t, struct file *f, int min, bool cloexec);
+/* dup2/dup3: replaces what is at fd. fd or -EBADF. */
+int fdtab_install_at(struct fdtab *t, struct file *f, int fd, bool cloexec);
+int fdtab_close(struct fdtab *t, int fd); /* 0 or -EBADF */
+int fdtab_get_cloexec(struct fdtab *t, int fd);
+int fdtab_set_cloexec(struct fdtab *t, int fd, bool on);
+void fdtab_close_range(struct fdtab *t, unsigned first, unsigned last, bool cloexec_only);
+void fdtab_set_max(struct fdtab *t, uint32_t max);
+/* Lowest open fd >= from, or -1: for /proc/self/fd. */
+int fdtab_next(struct fdtab *t, int from);
+
+#endif

@@ -1,0 +1,93 @@
+/* App address spaces: VMAs, page faults, the break, limits. Owner: sentry/mm*.c.
+ * One struct mm per app process, shared by its threads, internally locked. */
+#ifndef SBX_SENTRY_MM_H
+#define SBX_SENTRY_MM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "sentry/gmem.h"
+#include "sentry/platform.h"
+
+struct file;
+struct mm;
+struct sandbox;
+
+#define MM_ADDR_MAX 0x7ffffffff000ull /* first address above app mappings: TASK_SIZE of x86-64 */
+
+/* Window page allocator; one per sandbox. limit_bytes: 0 for none. */
+int mm_global_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e);
+
+int mm_create(struct platform *p, struct mm **out); /* 0 or -errno */
+struct mm *mm_get(struct mm *mm);
+void mm_put(struct mm *mm);
+struct platform_as *mm_as(struct mm *mm);
+
+/* System calls of the family; results as Linux's: address or -errno. */
+int64_t mm_mmap(struct mm *mm, uint64_t addr, uint64_t len, int prot, int flags, struct file *f,
+		uint64_t off);
+int mm_munmap(struct mm *mm, uint64_t addr, uint64_t len);
+int mm_mprotect(struct mm *mm, uint64_t addr, uint64_t len, int prot);
+int64_t mm_mremap(struct mm *mm, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+		  uint64_t new_addr);
+int mm_madvise(struct mm *mm, uint64_t addr, uint64_t len, int advice);
+int mm_msync(struct mm *mm, uint64_t addr, uint64_t len, int flags);
+int mm_mincore(struct mm *mm, uint64_t addr, uint64_t len, struct gptr vec);
+uint64_t mm_brk(struct mm *mm, uint64_t addr);
+
+/* What a page fault of the app means. */
+enum mm_fault_result {
+	MM_FAULT_OK,	  /* mapped now: run again */
+	MM_FAULT_MAPERR,  /* SIGSEGV, SEGV_MAPERR */
+	MM_FAULT_ACCERR,  /* SIGSEGV, SEGV_ACCERR */
+	MM_FAULT_BUS,	  /* SIGBUS, BUS_ADRERR: past the end of a file */
+	MM_FAULT_NOMEM,	  /* the sandbox's memory limit (or the host's memory) is used up */
+};
+/* access: PLATFORM_READ, WRITE or EXEC. */
+enum mm_fault_result mm_fault(struct mm *mm, uint64_t addr, unsigned access);
+
+/* Layout chosen by the loader. */
+struct mm_layout {
+	uint64_t start_code, end_code, start_data, end_data, start_brk;
+	uint64_t start_stack, arg_start, arg_end, env_start, env_end;
+	uint64_t vdso; /* address of the mapped vDSO */
+};
+struct mm_layout *mm_layout(struct mm *mm);
+
+/* Bytes: for /proc/self/status, statm, rusage. */
+struct mm_usage {
+	uint64_t vsize, rss, rss_peak, data, stack, text, locked, swap;
+};
+void mm_usage(struct mm *mm, struct mm_usage *out);
+
+/* /proc/PID/maps, in its exact format. */
+void mm_print_maps(struct mm *mm, struct buf *out);
+
+/* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK in bytes, as set by the task's rlimits. */
+void mm_set_limits(struct mm *mm, uint64_t as, uint64_t data, uint64_t stack);
+
+/* ---- loader (sentry/loader.c) ---- */
+
+struct loader_args {
+	struct file *exe;	  /* opened program, borrowed */
+	const char *path;	  /* as the app is to see it in AT_EXECFN and /proc/self/exe */
+	const char *const *argv;  /* host strings, NULL-terminated */
+	const char *const *envp;
+	uint32_t uid, gid;
+	uint64_t hwcap2;
+	/* Opens an interpreter (PT_INTERP, or after "#!") through the policy's exec verb.
+	 * 0 with *out referenced, or -errno. */
+	int (*open_exec)(void *arg, const char *path, struct file **out);
+	void *open_arg;
+};
+struct loader_result {
+	uint64_t entry, stack; /* initial RIP and RSP */
+	char comm[16];
+};
+/* Builds a fresh process image in mm (empty on entry). 0 or -errno (-ENOEXEC, -ENOENT for a missing
+ * interpreter, -ELIBBAD ...); *why, when not NULL, gets a static sentence for the user. */
+int loader_exec(struct mm *mm, const struct loader_args *a, struct loader_result *out,
+		const char **why);
+
+#endif

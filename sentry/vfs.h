@@ -1,0 +1,149 @@
+/* Names: vnodes, mounts, path resolution, and the policy's files gate. Owner: sentry/path.c, vfs.c.
+ *
+ * The tree the app sees: the host's file system at "/" (hostfs: host descriptors), and over it
+ * procfs at /proc, devfs at /dev, and one tmpfs for each `scratch` of the policy. Resolution goes
+ * component by component, symlinks are followed by the sentry; the policy judges the canonical result
+ * and the handler uses the very object that was judged. */
+#ifndef SBX_SENTRY_VFS_H
+#define SBX_SENTRY_VFS_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include "policy/eval.h"
+#include "policy/sysdesc.h" /* enum path_role */
+#include "sentry/file.h"
+
+struct mount;
+struct task;
+struct vnode;
+
+struct vattr { /* for setattr: which members count */
+	unsigned mask;
+#define VATTR_MODE  1u
+#define VATTR_UID   2u
+#define VATTR_GID   4u
+#define VATTR_SIZE  8u
+#define VATTR_ATIME 16u
+#define VATTR_MTIME 32u
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	off_t size;
+	struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW / UTIME_OMIT */
+};
+
+/* Operations of a file system on its nodes: 0 or -errno unless said. Names are single components,
+ * checked: not empty, ".", "..", no '/', at most NAME_MAX bytes. A NULL member: -EPERM for those that
+ * change something, -EINVAL for readlink, -ENOTDIR for lookup. Nodes that come back are referenced. */
+struct vnode_ops {
+	int (*lookup)(struct vnode *dir, const char *name, struct vnode **out);
+	/* Opens; flags are O_* (no O_CREAT, O_EXCL, O_NOFOLLOW: resolution handled those). O_TRUNC and
+	 * O_APPEND are the file system's to do. kind and hostfd of the result are set. */
+	int (*open)(struct task *t, struct vnode *node, unsigned flags, struct file **out);
+	/* Creates a regular file exclusively and opens it; -EEXIST when the name exists. */
+	int (*create)(struct task *t, struct vnode *dir, const char *name, mode_t mode, unsigned flags,
+		      struct vnode **node, struct file **out);
+	int (*mkdir)(struct vnode *dir, const char *name, mode_t mode);
+	int (*mknod)(struct vnode *dir, const char *name, mode_t mode, dev_t dev);
+	int (*symlink)(struct vnode *dir, const char *name, const char *target);
+	int (*link)(struct vnode *node, struct vnode *dir, const char *name);
+	int (*unlink)(struct vnode *dir, const char *name, bool rmdir);
+	int (*rename)(struct vnode *from, const char *name, struct vnode *to, const char *newname,
+		      unsigned flags); /* same mount */
+	ssize_t (*readlink)(struct task *t, struct vnode *node, char *buf, size_t size);
+	/* Magic links (/proc/self/fd/N, exe): the node itself, not its text; else NULL member. */
+	int (*follow)(struct task *t, struct vnode *node, struct vnode **out);
+	int (*getattr)(struct task *t, struct vnode *node, struct statx *st);
+	int (*setattr)(struct vnode *node, const struct vattr *a);
+	int (*statfs)(struct vnode *node, struct statfs *st);
+	void (*release)(struct vnode *node); /* last reference; frees the node */
+};
+
+struct vnode {
+	atomic_int refs;
+	const struct vnode_ops *ops;
+	struct mount *mnt;
+	mode_t type;  /* S_IFMT bits */
+	int hostfd;   /* hostfs: O_PATH descriptor, owned; else -1 */
+	uint64_t ino; /* for file systems of the sentry */
+	void *priv;   /* file system's own */
+	char *path;   /* canonical path when it is known to be fixed (mount points), or NULL */
+};
+
+struct vnode *vnode_get(struct vnode *n);
+void vnode_put(struct vnode *n);
+
+struct mount {
+	struct mount *next;
+	char path[PATH_MAX]; /* canonical mount point, "/" for the root */
+	size_t path_len;
+	struct vnode *root;
+	const char *fstype; /* "ext4", "tmpfs", "proc", "devtmpfs": for /proc/mounts */
+	dev_t dev;	    /* st_dev of its nodes (file systems of the sentry) */
+	void *priv;
+};
+
+/* Registers a mount (at start-up only). Takes root's reference. 0 or -errno. */
+int vfs_mount(const char *path, struct vnode *root, const char *fstype, void *priv,
+	      struct mount **out);
+struct mount *vfs_mounts(void); /* list, for /proc/mounts */
+
+/* Builds the whole tree from the policy image. Called once. */
+int vfs_init(const struct pol_image *img, struct sbx_err **e);
+int tmpfs_root(uint64_t max_bytes, struct vnode **out);	   /* sentry/tmpfs.c */
+int procfs_root(struct vnode **out);			   /* sentry/procfs.c */
+int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
+int hostfs_root(const char *host_dir, struct vnode **out); /* sentry/hostfs.c */
+
+/* The result of resolving one path argument. */
+struct vpath {
+	struct vnode *dir;	  /* parent of the last component; referenced; NULL for "/" itself */
+	struct vnode *node;	  /* the object, referenced; NULL when it does not exist */
+	char name[NAME_MAX + 1];  /* last component */
+	char path[PATH_MAX];	  /* canonical absolute path of the object */
+	size_t path_len;
+	bool must_dir;		  /* a trailing slash was given */
+};
+void vpath_release(struct vpath *p);
+
+struct fsctx { /* per process: cwd, umask; shared by threads (CLONE_FS) */
+	atomic_int refs;
+	pthread_mutex_t lock;
+	struct vnode *cwd;
+	char cwd_path[PATH_MAX];
+	mode_t umask;
+};
+struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e);
+struct fsctx *fsctx_get(struct fsctx *fs);
+void fsctx_put(struct fsctx *fs);
+
+enum { /* flags of vfs_resolve */
+	VFS_NOFOLLOW = 1, /* the last component's symlink is not followed */
+	VFS_CREATE = 2,	  /* the last component may be missing: node == NULL, not an error */
+	VFS_PARENT = 4,	  /* only dir and name matter (unlink, mkdir ...): never follows the last */
+	VFS_EMPTY = 8,	  /* AT_EMPTY_PATH: "" means dirfd itself */
+	VFS_DIRECTORY = 16,
+	VFS_BENEATH = 32, /* RESOLVE_BENEATH / IN_ROOT style restrictions of openat2 */
+	VFS_NO_SYMLINKS = 64,
+};
+/* Resolves path relative to dirfd (AT_FDCWD or a descriptor of t). Does not consult the policy.
+ * 0 or -errno (-ENOENT, -ENOTDIR, -ELOOP, -EACCES, -ENAMETOOLONG, -EBADF). */
+int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, struct vpath *out);
+
+/* Flags of vfs_resolve and verbs needed by a path argument of the call: from its role, the call's
+ * flag arguments and the resolved object (open: O_ACCMODE, O_CREAT, O_TRUNC, O_APPEND ...). */
+struct sysargs;
+unsigned vfs_role_flags(enum path_role role, const struct sysargs *a);
+uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p);
+
+/* Opens a program or interpreter by host rules: canonical path judged with verb exec. */
+int vfs_open_exec(struct task *t, const char *path, struct file **out);
+
+/* Canonical path of an open directory or file at this moment (it may have been renamed). */
+int vfs_node_path(struct vnode *n, char *buf, size_t size);
+
+#endif
