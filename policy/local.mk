@@ -1,0 +1,1 @@
+EXTRA_DIST += policy/eval.h policy/image.h policy/compile.h
