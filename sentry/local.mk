@@ -17,7 +17,8 @@ sentry_files = \
 	sentry/file.h sentry/vfs.h
 
 # File systems of the sentry, host confinement
-sentry_memfs =
+sentry_memfs = \
+	sentry/hostproc.c sentry/hostproc.h
 
 # Network and readiness
 sentry_net =

@@ -60,6 +60,9 @@ struct vnode_ops {
 	int (*getattr)(struct task *t, struct vnode *node, struct statx *st);
 	int (*setattr)(struct vnode *node, const struct vattr *a);
 	int (*statfs)(struct vnode *node, struct statfs *st);
+	/* Present path of the node below its mount's root: "" for the root itself, else "/a/b".
+	 * 0, -ENAMETOOLONG, or -ENOENT when it was unlinked. NULL member: vnode.path is fixed. */
+	int (*node_path)(struct vnode *node, char *buf, size_t size);
 	void (*release)(struct vnode *node); /* last reference; frees the node */
 };
 
@@ -96,6 +99,7 @@ struct mount *vfs_mounts(void); /* list, for /proc/mounts */
 int vfs_init(const struct pol_image *img, struct sbx_err **e);
 int tmpfs_root(uint64_t max_bytes, struct vnode **out);	   /* sentry/tmpfs.c */
 int procfs_root(struct vnode **out);			   /* sentry/procfs.c */
+int sysfs_root(struct vnode **out);			   /* sentry/sysfs.c */
 int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
 int hostfs_root(const char *host_dir, struct vnode **out); /* sentry/hostfs.c */
 
