@@ -1,0 +1,6 @@
+noinst_LIBRARIES += audit/libaudit.a
+audit_libaudit_a_SOURCES = \
+	audit/record.h \
+	audit/reader.c audit/reader.h \
+	audit/risk.c
+audit_libaudit_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)

@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include "audit/record.h"
 #include "base/list.h"
 #include "policy/image.h"
 #include "sentry/mm.h"
 #include "sentry/platform.h"
 
-struct audit_log;
 struct fdtab;
 struct file;
 struct fsctx;
@@ -36,6 +36,7 @@ struct sandbox {
 	/* How the sandbox ended; set once by sandbox_end, first caller wins. */
 	atomic_bool ended;
 	int end_status;		 /* exit status of sbx */
+	struct audit_totals totals; /* calls by verdict; complete when sandbox_run returns */
 	const char *end_reason;	 /* "exited", "signal 9", "terminated by policy", "memory limit" ... */
 };
 extern struct sandbox sandbox;
