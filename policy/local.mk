@@ -1,1 +1,12 @@
-EXTRA_DIST += policy/eval.h policy/image.h policy/compile.h
+noinst_LIBRARIES += policy/libpolicy.a
+policy_libpolicy_a_SOURCES = \
+	policy/compile.h \
+	policy/eval.h \
+	policy/flags.def \
+	policy/groups.c \
+	policy/groups.def \
+	policy/image.h \
+	policy/structs.def \
+	policy/syscalls.def \
+	policy/sysconst.c \
+	policy/sysdesc.c policy/sysdesc.h
