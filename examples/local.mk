@@ -1,4 +1,10 @@
 sbxfragmentsdir = $(policydir)/sbx
-dist_policy_DATA =
-dist_sbxfragments_DATA =
+dist_policy_DATA = \
+	examples/policies/compute.pol \
+	examples/policies/python.pol \
+	examples/policies/tools.pol \
+	examples/policies/web.pol
+dist_sbxfragments_DATA = \
+	examples/policies/sbx/dynamic.pol \
+	examples/policies/sbx/python3.pol
 EXTRA_DIST += examples/demo
