@@ -1,4 +1,33 @@
+# Tests print TAP. Guest programs are static, built without sanitizers, and run natively and in sbx.
+AM_TESTS_ENVIRONMENT = \
+	SBX='$(abs_builddir)/sbx$(EXEEXT)'; export SBX; \
+	srcdir='$(abs_srcdir)'; export srcdir; \
+	guestdir='$(abs_builddir)/tests/guest'; export guestdir; \
+	hostiledir='$(abs_builddir)/tests/hostile'; export hostiledir; \
+	SBX_POLICY_PATH='$(abs_srcdir)/examples/policies'; export SBX_POLICY_PATH; \
+	CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT;
 
-check_PROGRAMS += tests/table/test_table
-TESTS += tests/table/test_table
-tests_table_test_table_LDADD = policy/libpolicy.a
+GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
+
+guest_tests = \
+	tests/guest/hello
+
+hostile_tests =
+
+host_tests =
+kvm_tests = tests/guest/run-guest
+
+guest_programs = $(guest_tests) $(hostile_tests)
+$(guest_programs): %: $(srcdir)/%.c
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) $(GUEST_CFLAGS) -I$(srcdir) -o $@ $<
+
+check_DATA = $(guest_programs)
+CLEANFILES += $(guest_programs)
+EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol
+dist_check_SCRIPTS += tests/guest/run-guest
+TESTS += $(host_tests) $(kvm_tests)
+
+# What needs no /dev/kvm: for sanitizer builds.
+check-host: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(host_tests)'
+.PHONY: check-host
