@@ -14,7 +14,10 @@ guest_tests = \
 
 hostile_tests =
 
-host_tests =
+# Unit tests: one check_PROGRAMS entry each, listed here too.
+host_tests = tests/table/test_table
+check_PROGRAMS += tests/table/test_table
+tests_table_test_table_LDADD = policy/libpolicy.a
 kvm_tests = tests/guest/run-guest
 
 guest_programs = $(guest_tests) $(hostile_tests)
