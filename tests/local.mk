@@ -12,13 +12,13 @@ GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread
 guest_tests = \
 	tests/guest/hello
 
-hostile_tests =
+hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_path tests/hostile/ring
 
 # Unit tests: one check_PROGRAMS entry each, listed here too.
 host_tests = tests/table/test_table
 check_PROGRAMS += tests/table/test_table
 tests_table_test_table_LDADD = policy/libpolicy.a
-kvm_tests = tests/guest/run-guest
+kvm_tests = tests/guest/run-guest tests/hostile/run-hostile
 
 guest_programs = $(guest_tests) $(hostile_tests)
 $(guest_programs): %: $(srcdir)/%.c
@@ -27,7 +27,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol
-dist_check_SCRIPTS += tests/guest/run-guest
+dist_check_SCRIPTS += tests/guest/run-guest tests/hostile/run-hostile
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs no /dev/kvm: for sanitizer builds.
