@@ -18,7 +18,8 @@ hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_
 host_tests = tests/table/test_table
 check_PROGRAMS += tests/table/test_table
 tests_table_test_table_LDADD = policy/libpolicy.a
-kvm_tests = tests/guest/run-guest tests/hostile/run-hostile
+program_tests = tests/programs/python.t tests/programs/tools.t tests/programs/web.t
+kvm_tests = tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
 
 guest_programs = $(guest_tests) $(hostile_tests)
 $(guest_programs): %: $(srcdir)/%.c
@@ -26,8 +27,8 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol
-dist_check_SCRIPTS += tests/guest/run-guest tests/hostile/run-hostile
+EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/programs/script.py
+dist_check_SCRIPTS += $(kvm_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs no /dev/kvm: for sanitizer builds.
