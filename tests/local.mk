@@ -15,7 +15,7 @@ guest_tests = \
 hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_path tests/hostile/ring
 
 # Unit tests: one check_PROGRAMS entry each, listed here too.
-host_tests = tests/table/test_table
+host_tests = tools/check-includes tests/table/test_table
 check_PROGRAMS += tests/table/test_table
 tests_table_test_table_LDADD = policy/libpolicy.a
 program_tests = tests/programs/python.t tests/programs/tools.t tests/programs/web.t

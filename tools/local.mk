@@ -1,1 +1,1 @@
-dist_noinst_SCRIPTS += tools/check-all
+dist_noinst_SCRIPTS += tools/check-all tools/check-includes
