@@ -1,0 +1,170 @@
+/* Layout of a compiled policy image, version 1. Little endian, fixed widths, offsets from the start of
+ * the image, no pointers. Read by policy/eval.c in ring 0, so this header is freestanding.
+ *
+ * policy/image.c verifies everything that the evaluator relies on; see there for the invariants. */
+#ifndef SBX_POLICY_IMAGE_FORMAT_H
+#define SBX_POLICY_IMAGE_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "policy/eval.h"
+
+#define IMG_MAGIC	"SBXPOL\r\n"
+#define IMG_VERSION	1
+#define IMG_CALLS	512 /* entries of one phase's verdict table */
+#define IMG_MAX_PHASES	32
+#define IMG_MAX_SIZE	(64u << 20)
+#define IMG_MAX_INSNS	(1u << 16)
+
+/* A stretch of the image: count elements of the section's type. */
+struct img_section {
+	uint32_t off, count;
+};
+
+/* A decision. In a verdict table action may also be IMG_PROGRAM: value is then the index of the
+ * program's first instruction. */
+#define IMG_PROGRAM 0x80
+
+struct img_verdict {
+	uint8_t action; /* enum pol_action */
+	uint8_t flags;	/* enum pol_verdict_flags */
+	uint8_t gate;	/* enum pol_gate */
+	uint8_t pad;
+	uint32_t rule;
+	int64_t value;
+};
+
+/* Filter programs. A test continues at pc + 1 + jt when true, pc + 1 + jf when false: forward only.
+ * The last instruction of the pool returns, so every program ends. */
+enum img_op {
+	IMG_RET = 1, /* a: index in verdicts */
+	IMG_ARG,     /* scalar argument */
+	IMG_FIELD,   /* structure field reached through argument arg */
+	IMG_FDKIND,  /* kind of descriptor argument arg is one of the bits of imm */
+	IMG_PATH,    /* path of argument arg matches pattern a */
+	IMG_OP_MAX
+};
+
+enum img_conv { IMG_U64 = 0, IMG_U32, IMG_S32, IMG_CONV_MAX };
+
+enum img_cmp {
+	IMG_EQ = 0,
+	IMG_ULT,
+	IMG_ULE,
+	IMG_SLT,
+	IMG_SLE,
+	IMG_IN, /* in one of ranges a .. a + b - 1, unsigned, ascending */
+	IMG_CMP_MAX
+};
+
+struct img_insn {
+	uint8_t op, arg;
+	uint8_t conv; /* enum img_conv, applied first; then mask, then cmp with imm */
+	uint8_t cmp;
+	uint16_t field;
+	uint8_t invert; /* the result of the comparison is negated; what cannot be read stays false */
+	uint8_t pad;
+	uint32_t jt, jf;
+	uint32_t a, b;
+	uint64_t mask, imm;
+};
+
+struct img_range {
+	uint64_t lo, hi; /* inclusive */
+};
+
+/* A path pattern: bytes at str, where the byte 0 introduces one of the tokens below; any other byte
+ * stands for itself. With tail, it matches a path whose start, up to its end or a slash, the bytes
+ * match: "/srv/" followed by two stars is "/srv" with tail. */
+enum img_token {
+	IMG_STAR = 1,	  /* any bytes but slashes */
+	IMG_GLOBSTAR = 2, /* any bytes */
+	IMG_GLOBDIR = 3,  /* after a slash: any number of whole components, each with its slash */
+};
+
+struct img_pattern {
+	uint32_t str, len; /* in the string pool */
+	uint32_t literal;  /* length of the part before the first token */
+	uint8_t tail;
+	uint8_t pad[3];
+};
+
+/* One entry of `files`, most specific first, refusals before grants of the same specificity. */
+struct img_path {
+	struct img_pattern pat;
+	uint32_t verbs;	 /* enum pol_verb bits it decides */
+	uint32_t phases; /* bit n: in force in phase n */
+	struct img_verdict v;
+};
+
+/* One entry of `net`, in the same order. */
+struct img_net {
+	uint16_t verbs; /* bits 1 << enum pol_nverb */
+	uint8_t proto, family; /* family 0: both, prefix 0; unused for unix */
+	uint8_t prefix;	       /* bits of ip that count */
+	uint8_t pad;
+	uint16_t port_lo, port_hi;
+	uint8_t pad2[6];
+	uint8_t ip[16];
+	struct img_pattern pat; /* unix: path pattern, or "@name" */
+	uint32_t phases, pad3;
+	struct img_verdict v;
+};
+
+struct img_scratch {
+	uint32_t path; /* string */
+	uint32_t rule;
+	uint64_t size;
+};
+
+struct img_rule {
+	uint32_t file, text; /* strings */
+	uint32_t because, tag; /* strings, or 0: the empty string, none */
+	uint32_t line, column;
+};
+
+enum img_config_flags { IMG_HAS_UNAME = 1, IMG_HAS_IDS = 2 };
+
+struct img_config {
+	uint32_t name, abi; /* strings */
+	uint32_t uname[6];  /* sysname, nodename, release, version, machine, domain; 0: default */
+	uint32_t flags, uid, gid, cpus;
+	uint64_t memory, cpu_ns, wall_ns, processes, open_files, output;
+};
+
+struct pol_image {
+	uint8_t magic[8];
+	uint32_t version, header_size;
+	uint64_t size;
+	uint8_t checksum[32]; /* SHA-256 of everything after this field */
+	uint8_t digest[32];   /* SHA-256 of the policy text, includes and parameters */
+	uint32_t nr_phases, pad;
+	struct img_section calls;    /* struct img_verdict, IMG_CALLS for each phase */
+	struct img_section insns;    /* struct img_insn */
+	struct img_section verdicts; /* struct img_verdict: results of programs */
+	struct img_section ranges;   /* struct img_range */
+	struct img_section patterns; /* struct img_pattern: for IMG_PATH */
+	struct img_section paths;    /* struct img_path */
+	struct img_section nets;     /* struct img_net */
+	struct img_section scratch;  /* struct img_scratch */
+	struct img_section rules;    /* struct img_rule */
+	struct img_section strings;  /* bytes; the first and the last are 0 */
+	struct img_section tier0;    /* bytes, IMG_CALLS: enum platform_const */
+	struct img_verdict dflt;     /* `default`, for the object gates */
+	struct img_verdict unknown;  /* `unknown`, for numbers beyond the table */
+	struct img_config cfg;
+};
+
+_Static_assert(sizeof(struct img_verdict) == 16, "img_verdict");
+_Static_assert(sizeof(struct img_insn) == 40, "img_insn");
+_Static_assert(sizeof(struct img_pattern) == 16, "img_pattern");
+_Static_assert(sizeof(struct img_path) == 40, "img_path");
+_Static_assert(sizeof(struct img_net) == 72, "img_net");
+_Static_assert(sizeof(struct img_rule) == 24, "img_rule");
+_Static_assert(sizeof(struct img_config) == 96, "img_config");
+_Static_assert(sizeof(struct pol_image) == 312 && offsetof(struct pol_image, digest) == 56,
+	       "pol_image");
+
+#define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))
+
+#endif
