@@ -10,6 +10,7 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
+	tests/guest/threads64 tests/guest/vector \
 	tests/guest/hello
 
 hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_path tests/hostile/ring
