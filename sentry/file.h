@@ -6,6 +6,7 @@
 #ifndef SBX_SENTRY_FILE_H
 #define SBX_SENTRY_FILE_H
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,6 +50,8 @@ struct file {
 	uint32_t verbs;		    /* POL_V_* that the policy granted on path at open */
 	bool append_only;	    /* only `append` was granted: O_APPEND cannot be cleared */
 	bool count_output;	    /* inherited stdout/stderr: counts against limits.output */
+	bool inherited;		    /* the description is shared with the host: its flags are left
+				     * alone, O_NONBLOCK is emulated */
 	pthread_mutex_t lock;	    /* guards pos and priv of sentry-made files */
 	off_t pos;
 	void *priv;
@@ -61,11 +64,32 @@ struct file *file_new(const struct file_ops *ops, int hostfd, unsigned flags, en
 struct file *file_get(struct file *f);
 void file_put(struct file *f);
 
-/* I/O through ops or the host, blocking and interruptible (task_host_call). */
+/* Description of a descriptor that sbx itself was started with (0, 1, 2): hostfd is duplicated.
+ * NULL when it is not open or memory is out. 1 and 2 count against limits.output. */
+struct file *file_inherit(int hostfd);
+
+/* I/O through ops or the host, blocking and interruptible (task_host_call). -EBADF when f was not
+ * opened for it; file_write raises SIGPIPE on -EPIPE and enforces limits.output. flags are RWF_*. */
 ssize_t file_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
 ssize_t file_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			int flags);
+ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			 int flags);
+off_t file_seek(struct task *t, struct file *f, off_t off, int whence);
 
-/* linux_dirent64 assembly; returns false when the entry did not fit (stop, do not advance). */
+static inline bool file_can_read(const struct file *f)
+{
+	return !(f->flags & O_PATH) && (f->flags & O_ACCMODE) != O_WRONLY;
+}
+
+static inline bool file_can_write(const struct file *f)
+{
+	return !(f->flags & O_PATH) && (f->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* linux_dirent64 assembly; returns false when the entry did not fit (stop, do not advance). An entry
+ * that the policy hides is left out, and true is returned. */
 bool dirent_emit(struct dirent_sink *sink, uint64_t ino, int64_t next_off, unsigned char type,
 		 const char *name);
 
@@ -87,7 +111,12 @@ int fdtab_close(struct fdtab *t, int fd); /* 0 or -EBADF */
 int fdtab_get_cloexec(struct fdtab *t, int fd);
 int fdtab_set_cloexec(struct fdtab *t, int fd, bool on);
 void fdtab_close_range(struct fdtab *t, unsigned first, unsigned last, bool cloexec_only);
+/* Sets FD_CLOEXEC on every open descriptor of first..last. */
+void fdtab_cloexec_range(struct fdtab *t, unsigned first, unsigned last);
 void fdtab_set_max(struct fdtab *t, uint32_t max);
+uint32_t fdtab_max(struct fdtab *t);
+/* Owner of the POSIX record locks taken through this table. */
+struct filelock_table *fdtab_locks(struct fdtab *t);
 /* Lowest open fd >= from, or -1: for /proc/self/fd. */
 int fdtab_next(struct fdtab *t, int from);
 

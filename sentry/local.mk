@@ -14,7 +14,16 @@ sentry_tasks = \
 
 # Names and files
 sentry_files = \
-	sentry/file.h sentry/vfs.h
+	sentry/dirent.c sentry/dirent.h \
+	sentry/fdtab.c \
+	sentry/file.c sentry/file.h \
+	sentry/filelock.c sentry/filelock.h \
+	sentry/hostfile.c \
+	sentry/hostfs.c sentry/hostfs.h \
+	sentry/path.c \
+	sentry/sys_file.h \
+	sentry/vfs.c sentry/vfs.h \
+	sentry/vfs_role.c
 
 # File systems of the sentry, host confinement
 sentry_memfs = \

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include "policy/eval.h"
+#include "policy/image.h"
 #include "policy/sysdesc.h" /* enum path_role */
 #include "sentry/file.h"
 
@@ -44,7 +45,8 @@ struct vnode_ops {
 	/* Opens; flags are O_* (no O_CREAT, O_EXCL, O_NOFOLLOW: resolution handled those). O_TRUNC and
 	 * O_APPEND are the file system's to do. kind and hostfd of the result are set. */
 	int (*open)(struct task *t, struct vnode *node, unsigned flags, struct file **out);
-	/* Creates a regular file exclusively and opens it; -EEXIST when the name exists. */
+	/* Creates a regular file exclusively and opens it; -EEXIST when the name exists. mode of this
+	 * and of mkdir and mknod has the umask applied. */
 	int (*create)(struct task *t, struct vnode *dir, const char *name, mode_t mode, unsigned flags,
 		      struct vnode **node, struct file **out);
 	int (*mkdir)(struct vnode *dir, const char *name, mode_t mode);
@@ -78,7 +80,7 @@ struct vnode {
 };
 
 struct vnode *vnode_get(struct vnode *n);
-void vnode_put(struct vnode *n);
+void vnode_put(struct vnode *n); /* NULL is allowed */
 
 struct mount {
 	struct mount *next;
@@ -94,6 +96,9 @@ struct mount {
 int vfs_mount(const char *path, struct vnode *root, const char *fstype, void *priv,
 	      struct mount **out);
 struct mount *vfs_mounts(void); /* list, for /proc/mounts */
+/* The mount at exactly this path; the deepest mount that holds path (never NULL after vfs_init). */
+struct mount *vfs_mount_at(const char *path, size_t len);
+struct mount *vfs_mount_of(const char *path, size_t len);
 
 /* Builds the whole tree from the policy image. Called once. */
 int vfs_init(const struct pol_image *img, struct sbx_err **e);
@@ -103,11 +108,15 @@ int sysfs_root(struct vnode **out);			   /* sentry/sysfs.c */
 int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
 int hostfs_root(const char *host_dir, struct vnode **out); /* sentry/hostfs.c */
 
-/* The result of resolving one path argument. */
+/* The result of resolving one path argument. After a failure only path is meaningful: the canonical
+ * path as far as it was known, with the rest as the app wrote it, or empty. */
 struct vpath {
-	struct vnode *dir;	  /* parent of the last component; referenced; NULL for "/" itself */
-	struct vnode *node;	  /* the object, referenced; NULL when it does not exist */
-	char name[NAME_MAX + 1];  /* last component */
+	struct vnode *dir;	  /* parent of the last component; referenced. Always there when node is
+				   * NULL, and with VFS_PARENT unless name is "", "." or ".." */
+	struct vnode *node;	  /* the object, referenced; NULL when it does not exist, or when file
+				   * is set and has no node (a pipe, a socket ...) */
+	struct file *file;	  /* VFS_EMPTY and an empty path: the descriptor itself; referenced */
+	char name[NAME_MAX + 1];  /* last component, with VFS_PARENT or VFS_CREATE; "" for "/" */
 	char path[PATH_MAX];	  /* canonical absolute path of the object */
 	size_t path_len;
 	bool must_dir;		  /* a trailing slash was given */
@@ -131,8 +140,11 @@ enum { /* flags of vfs_resolve */
 	VFS_PARENT = 4,	  /* only dir and name matter (unlink, mkdir ...): never follows the last */
 	VFS_EMPTY = 8,	  /* AT_EMPTY_PATH: "" means dirfd itself */
 	VFS_DIRECTORY = 16,
-	VFS_BENEATH = 32, /* RESOLVE_BENEATH / IN_ROOT style restrictions of openat2 */
+	VFS_BENEATH = 32, /* RESOLVE_* of openat2 */
 	VFS_NO_SYMLINKS = 64,
+	VFS_IN_ROOT = 128,
+	VFS_NO_MAGICLINKS = 256,
+	VFS_NO_XDEV = 512,
 };
 /* Resolves path relative to dirfd (AT_FDCWD or a descriptor of t). Does not consult the policy.
  * 0 or -errno (-ENOENT, -ENOTDIR, -ELOOP, -EACCES, -ENAMETOOLONG, -EBADF). */
@@ -147,7 +159,21 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 /* Opens a program or interpreter by host rules: canonical path judged with verb exec. */
 int vfs_open_exec(struct task *t, const char *path, struct file **out);
 
-/* Canonical path of an open directory or file at this moment (it may have been renamed). */
+/* Canonical path of an open directory or file at this moment (it may have been renamed). Length, or
+ * -ENOENT when it was unlinked, -ENAMETOOLONG, -EOPNOTSUPP when the file system cannot tell. */
 int vfs_node_path(struct vnode *n, char *buf, size_t size);
+
+/* Attributes as the app sees them (ids of the policy). 0 or -errno. */
+int vfs_getattr(struct task *t, struct vnode *n, struct statx *st);
+/* Ids as the app sees them to the host's, and back. */
+void vfs_ids_to_app(struct statx *st);
+int vfs_ids_to_host(uid_t *uid, gid_t *gid); /* -1 stays; 0 or -EPERM */
+/* access(2) on a node: mode is R_OK | W_OK | X_OK. 0, -EACCES, -EROFS. */
+int vfs_access(struct task *t, struct vnode *n, int mode);
+/* Opens a node of any file system: the object itself, never by name. flags as open(2)'s. *out has
+ * node, path and verbs set. */
+int vfs_open(struct task *t, struct vnode *n, const char *path, unsigned flags, struct file **out);
+/* After a file system opened f for path: remembers node and path, and the verbs granted there. */
+int vfs_file_adopt(struct file *f, struct vnode *n, const char *path);
 
 #endif

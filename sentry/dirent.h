@@ -1,0 +1,19 @@
+/* Assembly of directory entries for getdents. Owner: sentry/dirent.c. */
+#ifndef SBX_SENTRY_DIRENT_H
+#define SBX_SENTRY_DIRENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dirent_sink {
+	uint8_t *buf;
+	size_t cap, len;
+	bool legacy;	  /* struct linux_dirent of getdents instead of linux_dirent64 */
+	bool overflow;	  /* an entry did not fit */
+	const char *path; /* canonical path of the directory, for `hide`; NULL: nothing is hidden */
+	size_t path_len;
+	uint32_t phase;
+};
+
+#endif

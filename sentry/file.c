@@ -1,0 +1,241 @@
+/* Open file descriptions: references, reading and writing. */
+#include "sentry/file.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/overflow.h"
+#include "sentry/task.h"
+#include "sentry/vfs.h"
+
+void signal_raise(struct task *t, int sig); /* sentry/signal.h */
+
+#define STATUS_OUTPUT_LIMIT (128 + SIGXFSZ)
+
+const struct file_ops file_host_ops;
+
+struct file *file_new(const struct file_ops *ops, int hostfd, unsigned flags, enum pol_fdkind kind)
+{
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		if (hostfd >= 0)
+			close(hostfd);
+		return NULL;
+	}
+	atomic_init(&f->refs, 1);
+	atomic_init(&f->flags, flags);
+	f->ops = ops;
+	f->hostfd = hostfd;
+	f->kind = kind;
+	f->verbs = POL_V_ALL;
+	pthread_mutex_init(&f->lock, NULL);
+	return f;
+}
+
+struct file *file_get(struct file *f)
+{
+	atomic_fetch_add(&f->refs, 1);
+	return f;
+}
+
+void file_put(struct file *f)
+{
+	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
+		return;
+	if (f->ops->release)
+		f->ops->release(f);
+	if (f->hostfd >= 0)
+		close(f->hostfd);
+	vnode_put(f->node);
+	pthread_mutex_destroy(&f->lock);
+	free(f->path);
+	free(f);
+}
+
+static enum pol_fdkind kind_of(int fd, const struct stat *st)
+{
+	switch (st->st_mode & S_IFMT) {
+	case S_IFREG:
+		return POL_FD_FILE;
+	case S_IFDIR:
+		return POL_FD_DIR;
+	case S_IFIFO:
+		return POL_FD_PIPE;
+	case S_IFSOCK:
+		return POL_FD_SOCKET;
+	case S_IFCHR:
+		return isatty(fd) ? POL_FD_TTY : POL_FD_DEVICE;
+	default:
+		return POL_FD_DEVICE;
+	}
+}
+
+struct file *file_inherit(int hostfd)
+{
+	struct file *f;
+	struct stat st;
+	int fd, flags;
+
+	flags = fcntl(hostfd, F_GETFL);
+	if (flags < 0 || fstat(hostfd, &st))
+		return NULL;
+	fd = fcntl(hostfd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return NULL;
+	f = file_new(&file_host_ops, fd, (unsigned)flags, kind_of(fd, &st));
+	if (!f)
+		return NULL;
+	f->inherited = true;
+	f->count_output = hostfd == 1 || hostfd == 2;
+	return f;
+}
+
+static size_t iov_total(const struct iovec *iov, int n)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+/* Copies iov to out, cut to max bytes. Returns the number of entries. */
+static int iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out)
+{
+	int i;
+
+	for (i = 0; i < n && max; i++) {
+		out[i] = iov[i];
+		if (out[i].iov_len > max)
+			out[i].iov_len = max;
+		max -= out[i].iov_len;
+	}
+	return i;
+}
+
+/* O_NONBLOCK set by the app on a description that the host shares: the host's flag stays as it is,
+ * so readiness is asked first. 0 to go on, or -EAGAIN. */
+static int inherited_ready(const struct file *f, short events)
+{
+	struct pollfd p = {.fd = f->hostfd, .events = events};
+
+	if (!f->inherited || !(f->flags & O_NONBLOCK) || f->kind == POL_FD_FILE)
+		return 0;
+	return poll(&p, 1, 0) == 0 ? -EAGAIN : 0;
+}
+
+static ssize_t host_io(struct task *t, long plain, long at, struct file *f, const struct iovec *iov,
+		       int n, off_t off, int flags)
+{
+	if (f->hostfd < 0)
+		return -EINVAL;
+	if (flags || off >= 0)
+		/* The position goes in two halves; the upper one is always 0 on 64-bit hosts. An
+		 * offset of -1 means the file position. */
+		return task_host_call(t, at, f->hostfd, (long)iov, n, off, 0, flags);
+	if (n == 1)
+		return task_host_call(t, plain == SYS_readv ? SYS_read : SYS_write, f->hostfd,
+				      (long)iov[0].iov_base, (long)iov[0].iov_len, 0, 0, 0);
+	return task_host_call(t, plain, f->hostfd, (long)iov, n, 0, 0, 0);
+}
+
+ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			int flags)
+{
+	int r;
+
+	if (!file_can_read(f))
+		return -EBADF;
+	if (f->ops->read)
+		return flags ? -EOPNOTSUPP : f->ops->read(t, f, iov, n, off);
+	r = inherited_ready(f, POLLIN);
+	if (r)
+		return r;
+	return host_io(t, SYS_readv, SYS_preadv2, f, iov, n, off, flags);
+}
+
+ssize_t file_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	return file_read_flags(t, f, iov, n, off, 0);
+}
+
+static ssize_t write_any(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			 int flags)
+{
+	struct iovec cut[GMEM_IOV_MAX];
+	ssize_t r;
+
+	if (f->ops->write)
+		return flags ? -EOPNOTSUPP : f->ops->write(t, f, iov, n, off);
+	r = inherited_ready(f, POLLOUT);
+	if (r)
+		return r;
+	if (f->inherited && (f->flags & O_NONBLOCK) && f->kind != POL_FD_FILE) {
+		/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
+		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), PIPE_BUF, cut);
+		iov = cut;
+	}
+	return host_io(t, SYS_writev, SYS_pwritev2, f, iov, n, off, flags);
+}
+
+/* Writes to a descriptor that counts against limits.output: what the limit still allows is written,
+ * and a write beyond it ends the sandbox. */
+static ssize_t write_counted(struct task *t, struct file *f, const struct iovec *iov, int n,
+			     off_t off, int flags)
+{
+	uint64_t limit = sandbox.config.limit_output;
+	size_t want = iov_total(iov, n), room = want;
+	struct iovec cut[GMEM_IOV_MAX];
+	uint64_t before;
+	ssize_t r = 0;
+
+	before = atomic_fetch_add(&sandbox.output_bytes, want);
+	if (limit && (before >= limit || want > limit - before)) {
+		room = before < limit ? (size_t)(limit - before) : 0;
+		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), room, cut);
+		iov = cut;
+	}
+	if (room || !want)
+		r = write_any(t, f, iov, n, off, flags);
+	atomic_fetch_sub(&sandbox.output_bytes, want - (r > 0 ? (size_t)r : 0));
+	if (want > room && (r >= 0 && (size_t)r == room))
+		sandbox_end(STATUS_OUTPUT_LIMIT, "output limit");
+	return r;
+}
+
+ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			 int flags)
+{
+	ssize_t r;
+
+	if (!file_can_write(f))
+		return -EBADF;
+	r = f->count_output ? write_counted(t, f, iov, n, off, flags)
+			    : write_any(t, f, iov, n, off, flags);
+	/* Sockets decide for themselves (MSG_NOSIGNAL); their write() comes through here too. */
+	if (r == -EPIPE)
+		signal_raise(t, SIGPIPE);
+	return r;
+}
+
+ssize_t file_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	return file_write_flags(t, f, iov, n, off, 0);
+}
+
+off_t file_seek(struct task *t, struct file *f, off_t off, int whence)
+{
+	off_t r;
+
+	if (f->flags & O_PATH)
+		return -EBADF;
+	if (f->ops->seek)
+		return f->ops->seek(t, f, off, whence);
+	if (f->hostfd < 0)
+		return -ESPIPE;
+	r = lseek(f->hostfd, off, whence);
+	return r < 0 ? -errno : r;
+}

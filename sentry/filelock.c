@@ -1,0 +1,235 @@
+#include "sentry/filelock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/list.h"
+#include "sentry/file.h"
+#include "sentry/hostproc.h"
+#include "sentry/task.h"
+
+struct lock_file { /* the process' description of one locked file */
+	struct list node;
+	atomic_int refs; /* the table, and calls under way */
+	dev_t dev;
+	ino_t ino;
+	int fd;
+	unsigned accmode;
+};
+
+struct filelock_table {
+	pthread_mutex_t lock; /* guards files */
+	struct list files;
+	atomic_int count; /* 0 lets filelock_release return at once */
+};
+
+struct filelock_table *filelock_table_create(void)
+{
+	struct filelock_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	pthread_mutex_init(&t->lock, NULL);
+	list_init(&t->files);
+	return t;
+}
+
+static void lock_file_put(struct lock_file *l)
+{
+	if (atomic_fetch_sub(&l->refs, 1) != 1)
+		return;
+	close(l->fd);
+	free(l);
+}
+
+void filelock_table_destroy(struct filelock_table **tp)
+{
+	struct filelock_table *t = *tp;
+	struct lock_file *l, *tmp;
+
+	if (!t)
+		return;
+	list_for_each_safe(l, tmp, &t->files, node) {
+		list_del(&l->node);
+		lock_file_put(l);
+	}
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+	*tp = NULL;
+}
+
+/* Call with the table's lock held. */
+static struct lock_file *find(struct filelock_table *t, const struct stat *st)
+{
+	struct lock_file *l;
+
+	list_for_each(l, &t->files, node)
+		if (l->dev == st->st_dev && l->ino == st->st_ino)
+			return l;
+	return NULL;
+}
+
+/* A description of f's file that can take read and write locks, if the host grants one. */
+static int reopen(const struct file *f, unsigned *accmode)
+{
+	int fd = hostproc_reopen(f->hostfd, O_RDWR | O_NONBLOCK);
+
+	*accmode = O_RDWR;
+	if (fd < 0) {
+		*accmode = f->flags & O_ACCMODE;
+		fd = hostproc_reopen(f->hostfd, *accmode | O_NONBLOCK);
+	}
+	return fd;
+}
+
+/* The referenced lock description of f's file, made when create is set. NULL: *err says why, or 0. */
+static struct lock_file *lock_file_get(struct filelock_table *t, struct file *f, bool create,
+				       int *err)
+{
+	struct lock_file *l;
+	struct stat st;
+
+	*err = 0;
+	if (fstat(f->hostfd, &st)) {
+		*err = -errno;
+		return NULL;
+	}
+	pthread_mutex_lock(&t->lock);
+	l = find(t, &st);
+	if (!l && create) {
+		l = calloc(1, sizeof(*l));
+		if (!l) {
+			*err = -ENOLCK;
+			goto out;
+		}
+		l->fd = reopen(f, &l->accmode);
+		if (l->fd < 0) {
+			free(l);
+			l = NULL;
+			*err = -ENOLCK;
+			goto out;
+		}
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+		atomic_init(&l->refs, 1);
+		list_append(&t->files, &l->node);
+		atomic_fetch_add(&t->count, 1);
+	}
+	if (l)
+		atomic_fetch_add(&l->refs, 1);
+out:
+	pthread_mutex_unlock(&t->lock);
+	return l;
+}
+
+/* Does the descriptor's mode allow a lock of this type? Linux checks what the app's own descriptor
+ * was opened for, although the lock is taken on another one here. */
+static int check_mode(const struct file *f, const struct flock *fl)
+{
+	switch (fl->l_type) {
+	case F_RDLCK:
+		return file_can_read(f) ? 0 : -EBADF;
+	case F_WRLCK:
+		return file_can_write(f) ? 0 : -EBADF;
+	case F_UNLCK:
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* Positions relative to the app's descriptor become absolute: the lock's own has another position. */
+static int make_absolute(struct task *t, struct file *f, struct flock *fl)
+{
+	off_t pos;
+
+	if (fl->l_whence != SEEK_CUR)
+		return 0;
+	pos = file_seek(t, f, 0, SEEK_CUR);
+	if (pos < 0)
+		return (int)pos;
+	if (__builtin_add_overflow(pos, fl->l_start, &fl->l_start))
+		return -EOVERFLOW;
+	fl->l_whence = SEEK_SET;
+	return 0;
+}
+
+static int lock_call(struct task *t, int fd, int cmd, struct flock *fl)
+{
+	if (cmd == F_OFD_SETLKW)
+		return (int)task_host_call(t, SYS_fcntl, fd, cmd, (long)fl, 0, 0, 0);
+	return fcntl(fd, cmd, fl) < 0 ? -errno : 0;
+}
+
+int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, int cmd,
+		   struct flock *fl)
+{
+	static const int ofd[] = {[F_GETLK] = F_OFD_GETLK, [F_SETLK] = F_OFD_SETLK,
+				  [F_SETLKW] = F_OFD_SETLKW};
+	struct lock_file *l;
+	int r;
+
+	if (f->hostfd < 0)
+		return -EINVAL;
+	if (fl->l_type != F_RDLCK && fl->l_type != F_WRLCK && fl->l_type != F_UNLCK)
+		return -EINVAL;
+	if (cmd == F_GETLK) {
+		if (fl->l_type == F_UNLCK)
+			return -EINVAL;
+	} else {
+		r = check_mode(f, fl);
+		if (r)
+			return r;
+	}
+	r = make_absolute(t, f, fl);
+	if (r)
+		return r;
+	fl->l_pid = 0;
+	l = lock_file_get(tab, f, cmd != F_GETLK && fl->l_type != F_UNLCK, &r);
+	if (!l) {
+		if (r || cmd != F_GETLK)
+			return r; /* nothing was locked, so nothing is to be unlocked */
+		return lock_call(t, f->hostfd, F_OFD_GETLK, fl);
+	}
+	r = lock_call(t, l->fd, ofd[cmd], fl);
+	lock_file_put(l);
+	/* The holder is a process of the host: it has no number in here. */
+	if (!r && cmd == F_GETLK && fl->l_type != F_UNLCK)
+		fl->l_pid = 0;
+	return r;
+}
+
+int filelock_ofd(struct task *t, struct file *f, int cmd, struct flock *fl)
+{
+	int r;
+
+	if (f->hostfd < 0 || fl->l_pid)
+		return -EINVAL;
+	if (cmd != F_OFD_GETLK) {
+		r = check_mode(f, fl);
+		if (r)
+			return r;
+	}
+	return lock_call(t, f->hostfd, cmd, fl);
+}
+
+void filelock_release(struct filelock_table *tab, struct file *f)
+{
+	struct lock_file *l;
+	struct stat st;
+
+	if (!tab || !atomic_load(&tab->count) || f->hostfd < 0 || (f->flags & O_PATH) ||
+	    fstat(f->hostfd, &st))
+		return;
+	pthread_mutex_lock(&tab->lock);
+	l = find(tab, &st);
+	if (l) {
+		list_del(&l->node);
+		atomic_fetch_sub(&tab->count, 1);
+	}
+	pthread_mutex_unlock(&tab->lock);
+	if (l)
+		lock_file_put(l);
+}

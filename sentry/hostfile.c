@@ -1,0 +1,99 @@
+/* Open files of the host: directories list through the sentry, all else is the host's own. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "sentry/dirent.h"
+#include "sentry/hostfs.h"
+
+#define KERNEL_O_LARGEFILE 0100000u /* libc's O_LARGEFILE is 0 on 64-bit machines */
+
+struct host_dirent { /* struct linux_dirent64 */
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+/* Hands the entries of one host buffer to the sink. The position of the first that did not fit, or
+ * -1 when all did. */
+static int64_t emit_all(struct dirent_sink *sink, const uint8_t *buf, size_t len, int64_t start)
+{
+	int64_t prev = start;
+
+	for (size_t at = 0; at < len;) {
+		const struct host_dirent *d = (const struct host_dirent *)(buf + at);
+
+		if (!dirent_emit(sink, d->ino, d->off, d->type, d->name))
+			return prev;
+		prev = d->off;
+		at += d->reclen;
+	}
+	return -1;
+}
+
+static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sink)
+{
+	uint8_t buf[8192] __attribute__((aligned(8)));
+	int64_t back;
+	off_t start;
+	long n;
+
+	size_t room = sink->cap - sink->len;
+
+	/* Again only when every entry of a batch was hidden. Records of ours are as long as the host's,
+	 * so what the host returns for the room that is left fits. */
+	do {
+		start = lseek(f->hostfd, 0, SEEK_CUR);
+		n = syscall(SYS_getdents64, f->hostfd, buf, room < sizeof(buf) ? room : sizeof(buf));
+		if (n < 0) {
+			if (errno != EINVAL)
+				return -errno;
+			sink->overflow = true; /* no room for the next one */
+			return 0;
+		}
+		if (!n)
+			return 0;
+		back = emit_all(sink, buf, (size_t)n, start);
+		if (back >= 0) {
+			lseek(f->hostfd, back, SEEK_SET);
+			return 0;
+		}
+	} while (!sink->len);
+	return 0;
+}
+
+static const struct file_ops host_dir_ops = {
+	.getdents = host_getdents,
+};
+
+static enum pol_fdkind kind_of(mode_t type)
+{
+	switch (type) {
+	case S_IFDIR:
+		return POL_FD_DIR;
+	case S_IFIFO:
+		return POL_FD_PIPE;
+	case S_IFSOCK:
+		return POL_FD_SOCKET;
+	case S_IFCHR:
+	case S_IFBLK:
+		return POL_FD_DEVICE;
+	default:
+		return POL_FD_FILE;
+	}
+}
+
+int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out)
+{
+	/* What F_GETFL shows: creation flags and O_CLOEXEC are not part of it. */
+	unsigned keep = flags & O_PATH ? flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW)
+				       : (flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) |
+						 KERNEL_O_LARGEFILE;
+	const struct file_ops *ops = node->type == S_IFDIR ? &host_dir_ops : &file_host_ops;
+
+	*out = file_new(ops, fd, keep, kind_of(node->type));
+	return *out ? 0 : -ENOMEM;
+}

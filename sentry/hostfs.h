@@ -1,0 +1,27 @@
+/* The host's file system as the app sees it: nodes pinned by O_PATH descriptors. Owner:
+ * sentry/hostfs.c (nodes), hostfile.c (open files). */
+#ifndef SBX_SENTRY_HOSTFS_H
+#define SBX_SENTRY_HOSTFS_H
+
+#include <sys/types.h>
+#include "sentry/vfs.h"
+
+extern const struct vnode_ops hostfs_ops;
+
+/* Takes fd (O_PATH), closed on failure. -ENOENT for what must not be seen: other instances of the
+ * kernel's own file systems (proc, sysfs, cgroup ...). mnt may be NULL. */
+int hostfs_node(int fd, struct mount *mnt, struct vnode **out);
+
+/* Pins a whole relative path below dir in one call. 0, -ELOOP when a symlink is met (with nofollow, a
+ * last one is pinned itself), -EAGAIN when the host cannot do it (then go component by component), or
+ * another -errno that is final. */
+int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct vnode **out);
+
+/* Open file over fd (taken) of a pinned node. */
+int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out);
+
+/* Unnamed temporary file (O_TMPFILE) in dir. */
+int hostfs_tmpfile(struct vnode *dir, mode_t mode, unsigned flags, struct vnode **node,
+		   struct file **out);
+
+#endif

@@ -1,0 +1,667 @@
+/* Path resolution. Every directory on the way is pinned, so what comes out is one object and the
+ * canonical path under which the policy judges it; the handler then uses that object.
+ *
+ * Host directories usually need one call for the whole path (openat2 without symlinks). Where a
+ * symlink is met the walk goes component by component until it is passed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/overflow.h"
+#include "sentry/hostfs.h"
+#include "sentry/task.h"
+#include "sentry/vfs.h"
+
+#define MAX_LINKS 40 /* as Linux */
+#define REST_MAX  (2 * PATH_MAX)
+
+struct walk {
+	struct task *t;
+	unsigned flags;
+	struct vpath *out;  /* out->path is the canonical path of cur while walking */
+	struct vnode *cur;  /* referenced */
+	char rest[REST_MAX];
+	char *next;	    /* what is left, inside rest */
+	int links;
+	bool slow;	    /* the next components are taken one by one */
+	size_t base_len;    /* RESOLVE_BENEATH, RESOLVE_IN_ROOT: length of the start's path */
+	struct vnode *base; /* ... and its node, referenced */
+};
+
+void vpath_release(struct vpath *p)
+{
+	vnode_put(p->dir);
+	vnode_put(p->node);
+	file_put(p->file);
+	p->dir = p->node = NULL;
+	p->file = NULL;
+}
+
+/* ---- moving ---- */
+
+static int set_path(struct walk *w, const char *path, size_t len)
+{
+	if (len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	memmove(w->out->path, path, len);
+	w->out->path[len] = '\0';
+	w->out->path_len = len;
+	return 0;
+}
+
+/* Appends "/name"; -ENAMETOOLONG beyond PATH_MAX. */
+static int push_name(struct walk *w, const char *name, size_t len)
+{
+	struct vpath *o = w->out;
+	size_t at = o->path_len == 1 ? 0 : o->path_len;
+
+	if (at + 1 + len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	o->path[at] = '/';
+	memcpy(o->path + at + 1, name, len);
+	o->path_len = at + 1 + len;
+	o->path[o->path_len] = '\0';
+	return 0;
+}
+
+/* Makes n (reference taken) the current directory. */
+static void move_to(struct walk *w, struct vnode *n)
+{
+	vnode_put(w->cur);
+	w->cur = n;
+}
+
+static int move_to_root(struct walk *w)
+{
+	struct mount *m = vfs_mount_at("/", 1);
+
+	if (!m)
+		return -ENOENT;
+	move_to(w, vnode_get(m->root));
+	return set_path(w, "/", 1);
+}
+
+/* Puts text in front of what is left. */
+static int prepend(struct walk *w, const char *text, size_t len)
+{
+	size_t left = strlen(w->next);
+
+	if (len + 1 + left + 1 > sizeof(w->rest))
+		return -ENAMETOOLONG;
+	memmove(w->rest + len + 1, w->next, left + 1);
+	memcpy(w->rest, text, len);
+	w->rest[len] = left ? '/' : '\0';
+	w->next = w->rest;
+	return 0;
+}
+
+/* ".." by name: walks the parent's canonical path from the root. */
+static int parent_by_name(struct walk *w)
+{
+	char parent[PATH_MAX + 2];
+	size_t len = w->out->path_len;
+	int r;
+
+	memcpy(parent, w->out->path, len + 1);
+	while (len > 1 && parent[len - 1] != '/')
+		len--;
+	memcpy(parent + len, ".", 2); /* "/a/b/." : not a last component by name */
+	r = prepend(w, parent + 1, len);
+	return r ? r : move_to_root(w);
+}
+
+static int go_parent(struct walk *w)
+{
+	char path[PATH_MAX];
+	struct vnode *up;
+	int fd, len;
+
+	if (w->flags & (VFS_BENEATH | VFS_IN_ROOT) && w->out->path_len == w->base_len)
+		return w->flags & VFS_BENEATH ? -EXDEV : 0;
+	if (w->out->path_len == 1)
+		return 0;
+	if (w->cur->ops != &hostfs_ops || (w->cur->mnt && w->cur == w->cur->mnt->root))
+		return parent_by_name(w);
+	/* The directory may have been moved: its true parent is asked for its true path. */
+	fd = openat(w->cur->hostfd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = hostfs_node(fd, w->cur->mnt, &up);
+	if (len < 0)
+		return len;
+	len = vfs_node_path(up, path, sizeof(path));
+	if (len < 0 || vfs_mount_of(path, (size_t)len) != up->mnt) {
+		vnode_put(up);
+		return len < 0 ? len : -ENOENT;
+	}
+	if (w->flags & (VFS_BENEATH | VFS_IN_ROOT) && (size_t)len < w->base_len) {
+		vnode_put(up);
+		return -EXDEV;
+	}
+	move_to(w, up);
+	return set_path(w, path, (size_t)len);
+}
+
+/* A directory that was reached earlier may have another name by now: the policy judges the present
+ * one. */
+static int refresh_path(struct walk *w)
+{
+	char path[PATH_MAX];
+	int r = vfs_node_path(w->cur, path, sizeof(path));
+
+	if (r == -EOPNOTSUPP)
+		return 0;
+	return r < 0 ? r : set_path(w, path, (size_t)r);
+}
+
+/* ---- components ---- */
+
+/* The next component: its length, 0 at the end. Skips slashes before it. */
+static size_t component(struct walk *w, const char **name)
+{
+	w->next += strspn(w->next, "/");
+	*name = w->next;
+	return strcspn(w->next, "/");
+}
+
+static bool is_dots(const char *name, size_t len)
+{
+	return (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.');
+}
+
+/* What is left as one normal relative path without "." components, up to the first "..". Returns
+ * its length; *end is where it stops in the walk's text; *last is the length before its last
+ * component's slash. */
+static size_t plain_prefix(const struct walk *w, char *buf, const char **end, size_t *last)
+{
+	const char *p = w->next;
+	size_t n = 0;
+
+	*last = 0;
+	*end = p;
+	for (;;) {
+		size_t len;
+
+		p += strspn(p, "/");
+		len = strcspn(p, "/");
+		if (!len || (len == 2 && is_dots(p, 2)) || n + len + 2 > PATH_MAX)
+			break;
+		if (!is_dots(p, len)) {
+			*last = n;
+			if (n)
+				buf[n++] = '/';
+			memcpy(buf + n, p, len);
+			n += len;
+		}
+		p += len;
+		*end = p;
+	}
+	buf[n] = '\0';
+	return n;
+}
+
+/* Passes plain components whose lengths, with a slash for each, are left together. */
+static void skip(struct walk *w, size_t left)
+{
+	const char *name;
+	size_t len;
+
+	while (left) {
+		len = component(w, &name);
+		w->next += len;
+		left -= is_dots(name, len) ? 0 : len + 1;
+	}
+}
+
+/* Enters a mount that lies ahead: mount points are found by the text of the path, before any symlink
+ * of the host on the way to them. True when it moved. */
+static int enter_mount(struct walk *w, bool *moved)
+{
+	char ahead[PATH_MAX], full[2 * PATH_MAX];
+	size_t at = w->out->path_len == 1 ? 0 : w->out->path_len, last, n;
+	const char *end;
+	struct mount *m;
+
+	*moved = false;
+	n = plain_prefix(w, ahead, &end, &last);
+	if (!n)
+		return 0;
+	memcpy(full, w->out->path, at);
+	full[at] = '/';
+	memcpy(full + at + 1, ahead, n + 1);
+	m = vfs_mount_of(full, at + 1 + n);
+	if (!m || m->path_len <= w->out->path_len)
+		return 0;
+	if (w->flags & VFS_PARENT && m->path_len == at + 1 + n && !*end)
+		return 0; /* the mount point itself is the last component */
+	if (w->flags & VFS_NO_XDEV)
+		return -EXDEV;
+	skip(w, m->path_len - at);
+	move_to(w, vnode_get(m->root));
+	*moved = true;
+	return set_path(w, m->path, m->path_len);
+}
+
+/* ---- symlinks ---- */
+
+static int follow_magic(struct walk *w, struct vnode *link, const char *name, size_t len)
+{
+	char path[PATH_MAX];
+	struct vnode *to;
+	int r;
+
+	if (w->flags & (VFS_NO_MAGICLINKS | VFS_NO_SYMLINKS))
+		return -ELOOP;
+	if (w->flags & (VFS_BENEATH | VFS_IN_ROOT | VFS_NO_XDEV))
+		return -EXDEV;
+	r = link->ops->follow(w->t, link, &to);
+	if (r)
+		return r;
+	r = vfs_node_path(to, path, sizeof(path));
+	if (r >= 0)
+		r = set_path(w, path, (size_t)r);
+	else if (r == -EOPNOTSUPP)
+		r = push_name(w, name, len); /* no name of its own: a pipe, a socket */
+	if (r < 0) {
+		vnode_put(to);
+		return r;
+	}
+	move_to(w, to);
+	return 0;
+}
+
+/* Follows link (last component taken off the text already). */
+static int follow(struct walk *w, struct vnode *link, const char *name, size_t len, bool *magic)
+{
+	char target[PATH_MAX];
+	ssize_t n;
+	int r;
+
+	*magic = link->ops->follow != NULL;
+	if (w->flags & VFS_NO_SYMLINKS || ++w->links > MAX_LINKS)
+		return -ELOOP;
+	if (*magic) {
+		r = follow_magic(w, link, name, len);
+		if (r != -EINVAL)
+			return r;
+		*magic = false; /* an ordinary symlink of a file system that has magic ones too */
+	}
+	if (!link->ops->readlink)
+		return -EINVAL;
+	n = link->ops->readlink(w->t, link, target, sizeof(target));
+	if (n < 0)
+		return (int)n;
+	if (!n)
+		return -ENOENT;
+	if ((size_t)n >= sizeof(target))
+		return -ENAMETOOLONG;
+	r = prepend(w, target, (size_t)n);
+	if (r)
+		return r;
+	w->slow = false;
+	if (target[0] != '/')
+		return 0;
+	if (w->flags & VFS_BENEATH)
+		return -EXDEV;
+	if (w->flags & VFS_IN_ROOT) {
+		w->out->path[w->base_len] = '\0'; /* cur is below base: its path starts with base's */
+		w->out->path_len = w->base_len;
+		move_to(w, vnode_get(w->base));
+		r = refresh_path(w);
+		w->base_len = w->out->path_len;
+		return r;
+	}
+	return move_to_root(w);
+}
+
+/* ---- the walk ---- */
+
+/* Ends the walk at cur, reached through "/", ".", ".." or a directory with nothing after it. */
+static int end_at_cur(struct walk *w, const char *name)
+{
+	struct vpath *o = w->out;
+
+	o->node = w->cur;
+	w->cur = NULL;
+	strcpy(o->name, name);
+	return 0;
+}
+
+/* Ends the walk at component name of cur: node (reference taken) or NULL when it does not exist. */
+static int end_at_name(struct walk *w, const char *name, size_t len, struct vnode *node)
+{
+	struct vpath *o = w->out;
+	int r = push_name(w, name, len);
+
+	if (r) {
+		vnode_put(node);
+		return r;
+	}
+	memcpy(o->name, name, len);
+	o->name[len] = '\0';
+	o->dir = w->cur;
+	w->cur = NULL;
+	o->node = node;
+	return 0;
+}
+
+/* Looks cur's child up, through a mount on it. */
+static int lookup_child(struct walk *w, const char *name, size_t len, struct vnode **out)
+{
+	char child[PATH_MAX + NAME_MAX + 2], one[NAME_MAX + 1];
+	size_t at = w->out->path_len == 1 ? 0 : w->out->path_len;
+	struct mount *m;
+
+	if (w->cur->type != S_IFDIR)
+		return -ENOTDIR;
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(one, name, len);
+	one[len] = '\0';
+	memcpy(child, w->out->path, at);
+	child[at] = '/';
+	memcpy(child + at + 1, one, len + 1);
+	m = vfs_mount_at(child, at + 1 + len);
+	if (m) {
+		*out = vnode_get(m->root);
+		return 0;
+	}
+	return w->cur->ops->lookup ? w->cur->ops->lookup(w->cur, one, out) : -ENOTDIR;
+}
+
+/* One call for all components ahead that are plain names. Returns 1 when the walk is done, 0 when it
+ * goes on, or -errno. */
+static int walk_fast(struct walk *w)
+{
+	char ahead[PATH_MAX];
+	size_t n, last;
+	const char *end;
+	struct vnode *node;
+	bool whole, parent_only, nofollow;
+	int r;
+
+	n = plain_prefix(w, ahead, &end, &last);
+	if (!last)
+		return 0; /* one component is looked up by name anyway */
+	whole = !end[strspn(end, "/")];
+	parent_only = whole && w->flags & VFS_PARENT; /* calls that change names want the parent */
+	nofollow = whole && !*end && w->flags & VFS_NOFOLLOW;
+	r = parent_only ? -ELOOP : hostfs_lookup_path(w->cur, ahead, nofollow, &node);
+	if (r == -ENOENT && !(w->flags & VFS_CREATE && whole))
+		return r;
+	if (!r) {
+		r = push_name(w, ahead, n);
+		if (r) {
+			vnode_put(node);
+			return r;
+		}
+		move_to(w, node);
+		w->next += end - w->next;
+		if (!whole)
+			return 0;
+		if (*end && node->type != S_IFDIR)
+			return -ENOTDIR;
+		end_at_cur(w, "");
+		return 1;
+	}
+	if (r != -ELOOP && r != -ENOENT && r != -EAGAIN)
+		return r;
+	/* All but the last in one call. */
+	if (r != -EAGAIN) {
+		ahead[last] = '\0';
+		r = hostfs_lookup_path(w->cur, ahead, false, &node);
+		if (r == -ENOENT)
+			return r;
+		if (!r) {
+			r = push_name(w, ahead, last);
+			if (r) {
+				vnode_put(node);
+				return r;
+			}
+			move_to(w, node);
+			skip(w, last + 1);
+			return 0;
+		}
+		if (r != -ELOOP && r != -EAGAIN)
+			return r;
+	}
+	w->slow = true;
+	return 0;
+}
+
+/* The component after the fast part. Returns 1 when the walk is done, 0 when it goes on, -errno. */
+static int walk_name(struct walk *w, const char *name, size_t len)
+{
+	const char *after = name + len;
+	bool last = !after[strspn(after, "/")], slash = *after == '/', magic;
+	struct vnode *node = NULL;
+	int r = lookup_child(w, name, len, &node);
+
+	if (r == -ENOENT && last && w->flags & (VFS_CREATE | VFS_PARENT)) {
+		w->out->must_dir = slash;
+		r = end_at_name(w, name, len, NULL);
+		return r ? r : 1;
+	}
+	if (r)
+		return r;
+	if (last && w->flags & VFS_PARENT) {
+		w->out->must_dir = slash;
+		r = end_at_name(w, name, len, node);
+		return r ? r : 1;
+	}
+	w->next += len;
+	if (node->type == S_IFLNK && (!last || slash || !(w->flags & VFS_NOFOLLOW))) {
+		char kept[NAME_MAX + 1]; /* prepending the target moves the text */
+
+		memcpy(kept, name, len);
+		r = follow(w, node, kept, len, &magic);
+		vnode_put(node);
+		if (r || !magic || !last)
+			return r;
+		if (slash && w->cur->type != S_IFDIR)
+			return -ENOTDIR;
+		end_at_cur(w, "");
+		return 1;
+	}
+	if (!last || slash) {
+		if (node->type != S_IFDIR) {
+			vnode_put(node);
+			return -ENOTDIR;
+		}
+		if (node->mnt != w->cur->mnt && w->flags & VFS_NO_XDEV) {
+			vnode_put(node);
+			return -EXDEV;
+		}
+	}
+	if (last) {
+		w->out->must_dir = slash;
+		r = end_at_name(w, name, len, node);
+		return r ? r : 1;
+	}
+	r = push_name(w, name, len);
+	if (r) {
+		vnode_put(node);
+		return r;
+	}
+	move_to(w, node);
+	return 0;
+}
+
+static int walk(struct walk *w)
+{
+	const char *name = "";
+	bool moved;
+	size_t len;
+	int r;
+
+	for (;;) {
+		r = enter_mount(w, &moved);
+		if (r)
+			return r;
+		if (!w->slow && w->cur->ops == &hostfs_ops) {
+			r = walk_fast(w);
+			if (r)
+				return r;
+		}
+		len = component(w, &name);
+		if (!len)
+			return end_at_cur(w, "");
+		if (w->cur->type != S_IFDIR)
+			return -ENOTDIR;
+		if (!is_dots(name, len)) {
+			r = walk_name(w, name, len);
+			if (r)
+				return r;
+			continue;
+		}
+		w->next += len;
+		if (!w->next[strspn(w->next, "/")] && w->flags & VFS_PARENT) {
+			if (len == 2) {
+				r = go_parent(w);
+				if (r)
+					return r;
+			}
+			if (!w->next[strspn(w->next, "/")])
+				return end_at_cur(w, len == 2 ? ".." : ".");
+			continue;
+		}
+		if (len == 2) {
+			r = go_parent(w);
+			if (r)
+				return r;
+		}
+	}
+}
+
+/* ---- where it starts ---- */
+
+static int start_at_cwd(struct walk *w)
+{
+	struct fsctx *fs;
+	int r;
+
+	if (!w->t)
+		return -ENOENT;
+	fs = w->t->proc->fs;
+	pthread_mutex_lock(&fs->lock);
+	move_to(w, vnode_get(fs->cwd));
+	r = set_path(w, fs->cwd_path, strlen(fs->cwd_path));
+	pthread_mutex_unlock(&fs->lock);
+	return r;
+}
+
+static int start_at_fd(struct walk *w, int fd)
+{
+	struct file *f = w->t ? fdtab_lookup(w->t->proc->fdtab, fd) : NULL;
+	int r = 0;
+
+	if (!f)
+		return -EBADF;
+	if (!f->node || f->node->type != S_IFDIR)
+		r = -ENOTDIR;
+	else {
+		move_to(w, vnode_get(f->node));
+		r = set_path(w, f->path ? f->path : "/", f->path ? strlen(f->path) : 1);
+	}
+	file_put(f);
+	return r;
+}
+
+static int start(struct walk *w, int dirfd, const char *path)
+{
+	int r;
+
+	if (path[0] == '/' && !(w->flags & VFS_IN_ROOT)) {
+		if (w->flags & VFS_BENEATH)
+			return -EXDEV;
+		return move_to_root(w);
+	}
+	r = dirfd == AT_FDCWD ? start_at_cwd(w) : start_at_fd(w, dirfd);
+	if (!r)
+		r = refresh_path(w);
+	if (!r && w->flags & (VFS_BENEATH | VFS_IN_ROOT)) {
+		w->base = vnode_get(w->cur);
+		w->base_len = w->out->path_len;
+	}
+	return r;
+}
+
+/* AT_EMPTY_PATH: the descriptor itself, of whatever kind, or the working directory. */
+static int resolve_fd(struct walk *w, int dirfd)
+{
+	struct vpath *o = w->out;
+	int r;
+
+	if (dirfd == AT_FDCWD) {
+		r = start_at_cwd(w);
+		if (!r)
+			r = refresh_path(w);
+		return r ? r : end_at_cur(w, "");
+	}
+	o->file = w->t ? fdtab_lookup(w->t->proc->fdtab, dirfd) : NULL;
+	if (!o->file)
+		return -EBADF;
+	if (o->file->node)
+		o->node = vnode_get(o->file->node);
+	if (o->file->path)
+		return set_path(w, o->file->path, strlen(o->file->path));
+	return 0;
+}
+
+/* The path for the policy when resolution failed: as far as it was canonical, then as written. */
+static void keep_failed_path(struct walk *w)
+{
+	const char *name;
+	size_t len;
+
+	if (!w->next || !w->out->path_len)
+		return;
+	while ((len = component(w, &name))) {
+		w->next += len;
+		if (len == 2 && is_dots(name, 2)) {
+			while (w->out->path_len > 1 && w->out->path[--w->out->path_len] != '/')
+				;
+			w->out->path[w->out->path_len] = '\0';
+			if (!w->out->path_len)
+				set_path(w, "/", 1);
+		} else if (!is_dots(name, len) && push_name(w, name, len)) {
+			return;
+		}
+	}
+}
+
+int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, struct vpath *out)
+{
+	struct walk w = {.t = t, .flags = flags, .out = out};
+	size_t len = strlen(path);
+	int r;
+
+	out->dir = out->node = NULL;
+	out->file = NULL;
+	out->name[0] = out->path[0] = '\0';
+	out->path_len = 0;
+	out->must_dir = false;
+	if (len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (!len && !(flags & VFS_EMPTY))
+		return -ENOENT;
+	memcpy(w.rest, path, len + 1);
+	w.next = w.rest;
+	if (!len)
+		r = resolve_fd(&w, dirfd);
+	else
+		r = start(&w, dirfd, path);
+	if (!r && len)
+		r = walk(&w);
+	if (!r && flags & VFS_DIRECTORY && out->node && out->node->type != S_IFDIR)
+		r = -ENOTDIR;
+	if (!r && flags & VFS_NO_XDEV && w.base && out->node && out->node->mnt != w.base->mnt)
+		r = -EXDEV;
+	if (r) {
+		vpath_release(out);
+		keep_failed_path(&w);
+	}
+	vnode_put(w.cur);
+	vnode_put(w.base);
+	return r;
+}

@@ -1,0 +1,388 @@
+/* The tree: nodes, mounts, the process' place in it. */
+#include "sentry/vfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "sentry/hostfs.h"
+#include "sentry/hostproc.h"
+#include "sentry/task.h"
+
+static struct mount *mounts; /* only grows, and only before the app starts */
+static uid_t host_uid;
+static gid_t host_gid;
+
+/* ---- nodes ---- */
+
+struct vnode *vnode_get(struct vnode *n)
+{
+	atomic_fetch_add(&n->refs, 1);
+	return n;
+}
+
+void vnode_put(struct vnode *n)
+{
+	if (n && atomic_fetch_sub(&n->refs, 1) == 1)
+		n->ops->release(n);
+}
+
+int vfs_node_path(struct vnode *n, char *buf, size_t size)
+{
+	struct mount *m = n->mnt;
+	size_t len;
+	int r;
+
+	if (n->path) {
+		len = strlen(n->path);
+		if (len >= size)
+			return -ENAMETOOLONG;
+		memcpy(buf, n->path, len + 1);
+		return (int)len;
+	}
+	if (!n->ops->node_path || !m)
+		return -EOPNOTSUPP;
+	len = m->path_len == 1 ? 0 : m->path_len;
+	if (len + 1 >= size)
+		return -ENAMETOOLONG;
+	memcpy(buf, m->path, len);
+	r = n->ops->node_path(n, buf + len, size - len);
+	if (r < 0)
+		return r;
+	if (!buf[0])
+		strcpy(buf, "/");
+	return (int)strlen(buf);
+}
+
+void vfs_ids_to_app(struct statx *st)
+{
+	if (!sandbox.config.has_ids)
+		return;
+	if (st->stx_uid == host_uid)
+		st->stx_uid = sandbox.config.uid;
+	if (st->stx_gid == host_gid)
+		st->stx_gid = sandbox.config.gid;
+}
+
+int vfs_ids_to_host(uid_t *uid, gid_t *gid)
+{
+	if (!sandbox.config.has_ids)
+		return 0;
+	if (*uid != (uid_t)-1) {
+		if (*uid != sandbox.config.uid)
+			return -EPERM;
+		*uid = host_uid;
+	}
+	if (*gid != (gid_t)-1) {
+		if (*gid != sandbox.config.gid)
+			return -EPERM;
+		*gid = host_gid;
+	}
+	return 0;
+}
+
+int vfs_getattr(struct task *t, struct vnode *n, struct statx *st)
+{
+	memset(st, 0, sizeof(*st));
+	return n->ops->getattr ? n->ops->getattr(t, n, st) : -EPERM;
+}
+
+int vfs_access(struct task *t, struct vnode *n, int mode)
+{
+	struct statx st;
+	unsigned bits;
+	int r;
+
+	if (!mode)
+		return 0;
+	if (n->ops == &hostfs_ops) {
+		char num[16];
+
+		snprintf(num, sizeof(num), "%d", n->hostfd);
+		return faccessat(hostproc_fd_self(), num, mode, 0) ? -errno : 0;
+	}
+	r = vfs_getattr(t, n, &st);
+	if (r)
+		return r;
+	if (t->proc->uid == 0)
+		bits = 6 | (st.stx_mode & 0111 || n->type == S_IFDIR ? 1 : 0);
+	else if (st.stx_uid == t->proc->uid)
+		bits = st.stx_mode >> 6;
+	else if (st.stx_gid == t->proc->gid)
+		bits = st.stx_mode >> 3;
+	else
+		bits = st.stx_mode;
+	return (unsigned)mode & ~bits & 7 ? -EACCES : 0;
+}
+
+/* ---- mounts ---- */
+
+int vfs_mount(const char *path, struct vnode *root, const char *fstype, void *priv,
+	      struct mount **out)
+{
+	size_t len = strlen(path);
+	struct mount *m, **end = &mounts;
+	unsigned minor = 0xfff00; /* far from what hosts hand out */
+
+	if (path[0] != '/' || len >= PATH_MAX)
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	memcpy(m->path, path, len + 1);
+	m->path_len = len;
+	m->root = root;
+	m->fstype = fstype;
+	m->priv = priv;
+	root->mnt = m;
+	for (; *end; end = &(*end)->next)
+		minor++;
+	m->dev = makedev(0, minor);
+	*end = m;
+	if (out)
+		*out = m;
+	return 0;
+}
+
+struct mount *vfs_mounts(void)
+{
+	return mounts;
+}
+
+struct mount *vfs_mount_at(const char *path, size_t len)
+{
+	struct mount *found = NULL;
+
+	for (struct mount *m = mounts; m; m = m->next)
+		if (m->path_len == len && !memcmp(m->path, path, len))
+			found = m; /* the latest covers what was there */
+	return found;
+}
+
+struct mount *vfs_mount_of(const char *path, size_t len)
+{
+	struct mount *found = mounts;
+
+	for (struct mount *m = mounts; m; m = m->next) {
+		if (m->path_len > len || m->path_len < found->path_len ||
+		    memcmp(m->path, path, m->path_len))
+			continue;
+		if (m->path_len == 1 || m->path_len == len || path[m->path_len] == '/')
+			found = m;
+	}
+	return found;
+}
+
+/* File systems of the sentry that a build may lack. */
+#pragma weak tmpfs_root
+#pragma weak procfs_root
+#pragma weak sysfs_root
+#pragma weak devfs_root
+
+static int mount_one(const char *path, int (*make)(struct vnode **), const char *fstype,
+		     struct sbx_err **e)
+{
+	struct vnode *root;
+	int r;
+
+	if (!make)
+		return 0;
+	r = make(&root);
+	if (!r)
+		r = vfs_mount(path, root, fstype, NULL, NULL);
+	return r ? sbx_err_errno(e, -r, "cannot make the sandbox's %s", path) : 0;
+}
+
+/* Makes the directories of a scratch path that neither the host nor another scratch has: an empty
+ * read-only-sized tmpfs at the first missing one carries the rest. */
+static int mount_parents(const char *path, struct sbx_err **e)
+{
+	char part[PATH_MAX];
+	const char *p = path;
+
+	while ((p = strchr(p + 1, '/'))) {
+		size_t len = (size_t)(p - path);
+		struct vpath *v = calloc(1, sizeof(*v));
+		struct vnode *root;
+		int r;
+
+		if (!v)
+			return sbx_err_set(e, "out of memory");
+		memcpy(part, path, len);
+		part[len] = '\0';
+		r = vfs_resolve(NULL, AT_FDCWD, part, VFS_DIRECTORY | VFS_CREATE, v);
+		if (!r && !v->node && v->dir->ops->mkdir && v->dir->mnt != mounts) {
+			r = v->dir->ops->mkdir(v->dir, v->name, 0755);
+		} else if (!r && !v->node) {
+			r = tmpfs_root(4096, &root);
+			if (!r)
+				r = vfs_mount(part, root, "tmpfs", NULL, NULL);
+		}
+		vpath_release(v);
+		free(v);
+		if (r)
+			return sbx_err_errno(e, -r, "scratch %s: cannot make %s", path, part);
+	}
+	return 0;
+}
+
+static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; pol_image_scratch(img, i, &s); i++) {
+		struct vnode *root;
+		int r;
+
+		if (!tmpfs_root)
+			return sbx_err_set(e, "scratch %s: this build has no tmpfs", s.path);
+		if (mount_parents(s.path, e))
+			return -1;
+		r = tmpfs_root(s.size, &root);
+		if (!r)
+			r = vfs_mount(s.path, root, "tmpfs", NULL, NULL);
+		if (r)
+			return sbx_err_errno(e, -r, "cannot make scratch %s", s.path);
+	}
+	return 0;
+}
+
+static const char *fstype_name(const struct vnode *n)
+{
+	static const struct {
+		unsigned long magic;
+		const char *name;
+	} known[] = {{0xef53, "ext4"},	     {0x9123683e, "btrfs"}, {0x58465342, "xfs"},
+		     {0x01021994, "tmpfs"},  {0x794c7630, "overlay"}, {0xf2f52010, "f2fs"},
+		     {0x2fc12fc1, "zfs"},    {0x73717368, "squashfs"}, {0x858458f6, "ramfs"}};
+	struct statfs sf;
+
+	if (!fstatfs(n->hostfd, &sf))
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (known[i].magic == (unsigned long)sf.f_type)
+				return known[i].name;
+	return "rootfs";
+}
+
+int vfs_init(const struct pol_image *img, struct sbx_err **e)
+{
+	struct vnode *root;
+	int r;
+
+	host_uid = geteuid();
+	host_gid = getegid();
+	umask(0); /* the app's is applied by the calls */
+	if (hostproc_init(e))
+		return -1;
+	r = hostfs_root("/", &root);
+	if (!r)
+		r = vfs_mount("/", root, fstype_name(root), NULL, NULL);
+	if (r)
+		return sbx_err_errno(e, -r, "cannot open the host's root directory");
+	if (mount_one("/proc", procfs_root, "proc", e) || mount_one("/sys", sysfs_root, "sysfs", e) ||
+	    mount_one("/dev", devfs_root, "devtmpfs", e))
+		return -1;
+	return mount_scratch(img, e);
+}
+
+/* ---- working directory and umask ---- */
+
+struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e)
+{
+	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
+	cleanup_free struct fsctx *fs = calloc(1, sizeof(*fs));
+	int r = -ENOMEM;
+
+	if (v && fs)
+		r = vfs_resolve(NULL, AT_FDCWD, cwd, VFS_DIRECTORY, v);
+	if (r) {
+		sbx_err_errno(e, -r, "working directory %s", cwd);
+		return NULL;
+	}
+	atomic_init(&fs->refs, 1);
+	pthread_mutex_init(&fs->lock, NULL);
+	fs->cwd = vnode_get(v->node);
+	memcpy(fs->cwd_path, v->path, v->path_len + 1);
+	fs->umask = 022;
+	vpath_release(v);
+	return steal_ptr(&fs);
+}
+
+struct fsctx *fsctx_get(struct fsctx *fs)
+{
+	atomic_fetch_add(&fs->refs, 1);
+	return fs;
+}
+
+void fsctx_put(struct fsctx *fs)
+{
+	if (!fs || atomic_fetch_sub(&fs->refs, 1) != 1)
+		return;
+	vnode_put(fs->cwd);
+	pthread_mutex_destroy(&fs->lock);
+	free(fs);
+}
+
+/* ---- opening nodes ---- */
+
+int vfs_file_adopt(struct file *f, struct vnode *n, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	if (!f->node)
+		f->node = vnode_get(n);
+	free(f->path);
+	f->path = copy;
+	if (sandbox.image)
+		f->verbs = pol_path_verbs(sandbox.image, sandbox.phase, path, strlen(path));
+	f->append_only = file_can_write(f) && !(f->verbs & POL_V_WRITE) && f->verbs & POL_V_APPEND;
+	return 0;
+}
+
+int vfs_open(struct task *t, struct vnode *n, const char *path, unsigned flags, struct file **out)
+{
+	int r;
+
+	if (!n->ops->open)
+		return -EPERM;
+	r = n->ops->open(t, n, flags & ~(unsigned)(O_CREAT | O_EXCL), out);
+	if (r)
+		return r;
+	r = vfs_file_adopt(*out, n, path);
+	if (r) {
+		file_put(*out);
+		*out = NULL;
+	}
+	return r;
+}
+
+int vfs_open_exec(struct task *t, const char *path, struct file **out)
+{
+	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
+	struct pol_verdict verdict = {.action = POL_ALLOW};
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	r = vfs_resolve(t, AT_FDCWD, path, 0, v);
+	if (r)
+		return r;
+	if (sandbox.image)
+		pol_eval_path(sandbox.image, sandbox.phase, POL_V_EXEC, v->path, v->path_len, &verdict);
+	if (verdict.action != POL_ALLOW)
+		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
+	else if (v->node->type != S_IFREG)
+		r = -EACCES;
+	else
+		r = vfs_access(t, v->node, X_OK);
+	if (!r)
+		r = vfs_open(t, v->node, v->path, O_RDONLY, out);
+	vpath_release(v);
+	return r;
+}
