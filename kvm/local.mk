@@ -1,0 +1,18 @@
+noinst_LIBRARIES += kvm/libkvm.a
+kvm_libkvm_a_SOURCES = \
+	kvm/blob.S \
+	kvm/cpuid.c \
+	kvm/exit.c \
+	kvm/fpu.c \
+	kvm/hostfault.c \
+	kvm/kvm.h \
+	kvm/machine.c \
+	kvm/pagetable.c \
+	kvm/probe.c kvm/probe.h \
+	kvm/quirks.c \
+	kvm/run.c \
+	kvm/slots.c \
+	kvm/vcpu.c
+nodist_kvm_libkvm_a_SOURCES = ring0/ring0_syms.h
+BUILT_SOURCES += ring0/ring0_syms.h
+kvm/blob.o: ring0/ring0.bin

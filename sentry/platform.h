@@ -80,6 +80,7 @@ struct platform_stats {
 	uint64_t faults;	/* PLATFORM_FAULT events */
 	uint64_t interrupts;	/* PLATFORM_INTERRUPTED events */
 	uint64_t cr3_writes;	/* executed by ring 0 */
+	uint64_t tier0_deny, tier0_emulate, tier0_const; /* tier0 by kind of answer */
 };
 
 struct platform_opts {
@@ -118,6 +119,20 @@ void *platform_window(const struct platform *p, size_t *size);
  * 0 or -ENOMEM. Thread safe. */
 int platform_window_commit(struct platform *p, uint64_t off, uint64_t len);
 
+/* How the sentry mapped a part of the window. On some machines the platform has to make the host
+ * drop its own translations of pages that were unmapped or narrowed, without losing their contents
+ * and without a moment in which another thread's access to them would fail; how depends on this. */
+enum platform_backing {
+	PLATFORM_BACKING_PRIVATE_RW, /* MAP_PRIVATE or anonymous, PROT_READ|PROT_WRITE: the default */
+	PLATFORM_BACKING_PRIVATE_RO, /* MAP_PRIVATE, PROT_READ */
+	PLATFORM_BACKING_SHARED,     /* MAP_SHARED of a memfd or file, any protection */
+};
+
+/* Records the backing of [off, off+len); call it after mapping something else than the default
+ * there, before platform_map, and again when the range goes back to the default. Cheap. */
+void platform_window_backing(struct platform *p, uint64_t off, uint64_t len,
+			     enum platform_backing kind);
+
 /* ---- address spaces: all thread safe, addresses and lengths page aligned, below 2^47 ---- */
 
 int platform_as_create(struct platform *p, struct platform_as **out); /* 0 or -errno */
@@ -128,10 +143,14 @@ void platform_as_destroy(struct platform_as **as); /* no context may be attached
  * one, or narrowing it, is complete on all contexts at return. */
 int platform_map(struct platform_as *as, uint64_t va, uint64_t len, uint64_t off, unsigned prot);
 
+/* Changes of address spaces never involve the calling thread's own context in a wait; they may be
+ * made by a thread that owns a stopped context of the same address space. Addresses at or above
+ * 0x7ffffffff000 are refused with -EINVAL by platform_map and ignored by the others. */
+
 /* Removes translations. At return no context can reach the old pages. */
 void platform_unmap(struct platform_as *as, uint64_t va, uint64_t len);
 
-/* Changes the protection of the pages that are present; same guarantee. */
+/* Changes the protection of the pages that are present; same guarantee. prot 0 removes them. */
 void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigned prot);
 
 /* Looks up one page: window offset of the page that contains va, and its protection.

@@ -1,0 +1,32 @@
+/* What the probe found about this machine's KVM: `sbx doctor` prints it. */
+#ifndef SBX_KVM_PROBE_H
+#define SBX_KVM_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+
+struct kvm_facts {
+	int api_version;
+	bool has_sync_regs, has_immediate_exit;
+	unsigned max_vcpus, max_slots;
+	unsigned phys_bits;
+	bool syscall_entry; /* SYSCALL enters ring 0; else it arrives as a fetch fault at LSTAR */
+	bool shadow;	    /* page tables are shadowed: host changes must be zapped */
+	bool fsgsbase, smep, smap, umip, pge;
+	bool xsave;
+	uint64_t xcr0;
+	size_t xsave_size;
+	bool tsc_shared;
+	uint64_t tsc_khz;
+	unsigned ring0_ps;  /* picoseconds for one ring-0 instruction */
+	unsigned probe_us;  /* what start-up and probe took */
+	bool fault_info;    /* KVM says which page was missing (KVM_EXIT_MEMORY_FAULT) */
+};
+
+/* Facts of a running machine. */
+struct platform;
+const struct kvm_facts *kvm_facts_get(const struct platform *p);
+
+#endif

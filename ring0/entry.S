@@ -1,0 +1,125 @@
+/* What runs in guest ring 0: the system call entry, the IDT stubs, and the ways back to ring 3.
+ *
+ * Rules: nothing here may fault. GS is the app's whenever the guest halts, so the host never has to
+ * look at KERNEL_GS_BASE; only the system call entry swaps it, for as long as it runs. */
+#include "abi/ring_abi.h"
+
+	.section .text.entry, "ax"
+
+/* LSTAR of app page tables. The registers that C may clobber are pushed so that the lower seven
+ * words are a struct pol_call (nr, six arguments); the IRET frame lies above them. */
+	.globl ring0_entry
+	.p2align 6
+ring0_entry:
+	swapgs
+	mov %rsp, %gs:RING_CPU_USER_RSP
+	mov %gs:RING_CPU_STACK_TOP, %rsp
+	push $RING_USER_SS
+	push %gs:RING_CPU_USER_RSP
+	push %r11
+	push $RING_USER_CS
+	push %rcx
+	push %r9
+	push %r8
+	push %r10
+	push %rdx
+	push %rsi
+	push %rdi
+	push %rax
+	mov %rsp, %rdi
+	mov %gs:RING_CPU_SELF, %rsi
+	call ring0_syscall
+	test %eax, %eax
+	pop %rax
+	pop %rdi
+	pop %rsi
+	pop %rdx
+	pop %r10
+	pop %r8
+	pop %r9
+	jz ring0_forward
+	cmpl $0, %gs:RING_CPU_KICK
+	jne ring0_kicked
+
+/* From here to ring0_tail_end the call is answered. A vCPU that is stopped inside is brought to
+ * ring 3 by the host, from the frame: the values below come from memory for that reason. */
+	.globl ring0_tail, ring0_tail_sysret, ring0_tail_end
+ring0_tail:
+	mov RING_FRAME_RIP(%rsp), %rcx
+	mov RING_FRAME_RFLAGS(%rsp), %r11
+	mov RING_FRAME_RSP(%rsp), %rsp
+	swapgs
+ring0_tail_sysret:
+	sysretq
+ring0_tail_end:
+	jmp ring0_bug
+
+/* The sentry decides. RSP is at the frame. */
+	.globl ring0_halt_syscall, ring0_halt_kicked
+ring0_forward:
+	swapgs
+	hlt
+ring0_halt_syscall:
+	jmp ring0_bug
+
+/* The call is answered, and the host wants the vCPU before ring 3 goes on. */
+ring0_kicked:
+	swapgs
+	hlt
+ring0_halt_kicked:
+	jmp ring0_bug
+
+/* Ways back: the host wrote the frame at RSP. ring0_resume is one instruction, for hosts that
+ * emulate ring 0; ring0_resume_flush drops this vCPU's stale translations first. */
+	.globl ring0_resume, ring0_resume_flush, ring0_resume_end
+	.p2align 4
+ring0_resume:
+	iretq
+ring0_resume_flush:
+	push %rax
+	mov %cr3, %rax
+	mov %rax, %cr3
+	pop %rax
+	iretq
+ring0_resume_end:
+
+/* CSTAR: no 32-bit code segment exists, so this is unreachable; it says so if it is not. */
+	.globl ring0_compat
+ring0_compat:
+	jmp ring0_bug
+
+/* Something continued where nothing can. The address in RIP tells the host. */
+	.globl ring0_bug, ring0_halt_bug
+ring0_bug:
+	hlt
+ring0_halt_bug:
+	jmp ring0_bug
+
+/* The probe's timing loop: RCX iterations of two instructions. */
+	.globl ring0_probe_loop, ring0_halt_probe
+ring0_probe_loop:
+	dec %rcx
+	jnz ring0_probe_loop
+	hlt
+ring0_halt_probe:
+	jmp ring0_bug
+
+/* IDT stubs. A stub halts at its first instruction: the host finds the vector in RIP and the frame
+ * (with the error code, where the vector has one) at RSP. #PF has a second form for hosts where
+ * ring 0 is fast, which leaves CR2 on the stack and spares the host an ioctl. */
+	.globl ring0_stubs, ring0_stub_pf_fast, ring0_halt_pf_fast
+	.p2align 6
+ring0_stubs:
+	.rept 256
+	.p2align 4
+	hlt
+	jmp ring0_bug
+	.endr
+	.p2align 4
+ring0_stub_pf_fast:
+	push %rax
+	mov %cr2, %rax
+	xchg %rax, (%rsp)
+	hlt
+ring0_halt_pf_fast:
+	jmp ring0_bug
