@@ -20,7 +20,14 @@ host_tests = tools/check-includes tests/table/test_table
 check_PROGRAMS += tests/table/test_table
 tests_table_test_table_LDADD = policy/libpolicy.a
 program_tests = tests/programs/python.t tests/programs/tools.t tests/programs/web.t
-kvm_tests = tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
+kvm_tests = $(kvm_programs) tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
+
+# The platform below the sentry.
+if HAVE_CMOCKA
+kvm_programs = tests/kvm/test_platform
+check_PROGRAMS += $(kvm_programs)
+tests_kvm_test_platform_LDADD = kvm/libkvm.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
+endif
 
 guest_programs = $(guest_tests) $(hostile_tests)
 $(guest_programs): %: $(srcdir)/%.c
@@ -29,7 +36,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/programs/script.py
-dist_check_SCRIPTS += $(kvm_tests)
+dist_check_SCRIPTS += tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs no /dev/kvm: for sanitizer builds.
