@@ -30,4 +30,14 @@ sentry_memfs = \
 	sentry/hostproc.c sentry/hostproc.h
 
 # Network and readiness
-sentry_net =
+sentry_net = \
+	sentry/epoll.c \
+	sentry/net.h \
+	sentry/net_addr.c \
+	sentry/net_cmsg.c \
+	sentry/net_name.c \
+	sentry/net_opt.c \
+	sentry/pipe.c \
+	sentry/ready.h \
+	sentry/sys_epoll.c \
+	sentry/sys_ioctl.c
