@@ -345,6 +345,7 @@ struct ast_var {
 	struct src_span span, type_span;
 	enum ast_var_type type;
 	struct ast_name *dflt; /* the default's text, checked for the type by parser_var_check; or NULL */
+	bool bad;	       /* the type was not understood */
 	struct ast_var *next;
 };
 

@@ -1,0 +1,31 @@
+noinst_LIBRARIES += parser/libparser.a
+parser_libparser_a_SOURCES = \
+	parser/ast.c parser/ast.h \
+	parser/ast_print.c \
+	parser/build.c \
+	parser/diag.c parser/diag.h \
+	parser/document.c parser/document.h \
+	parser/dsl.c parser/dsl.h parser/dsl_scan.h \
+	parser/keyword.c \
+	parser/parser.c parser/parser.h \
+	parser/report.c \
+	parser/scalar.c \
+	parser/sections.c \
+	parser/source.c parser/source.h \
+	parser/token.c \
+	parser/yaml.c parser/yaml.h
+nodist_parser_libparser_a_SOURCES = parser/grammar.c parser/grammar.h parser/lexer.c
+parser_libparser_a_CPPFLAGS = $(AM_CPPFLAGS) $(YAML_CFLAGS)
+
+EXTRA_DIST += parser/grammar.y parser/lexer.l
+BUILT_SOURCES += parser/grammar.h
+CLEANFILES += parser/grammar.c parser/grammar.h parser/lexer.c
+
+parser/grammar.c: parser/grammar.y
+	@$(MKDIR_P) parser
+	$(AM_V_GEN)$(BISON) -Wall -Werror --defines=parser/grammar.h -o $@ $(srcdir)/parser/grammar.y
+parser/grammar.h: parser/grammar.c
+	@test -f $@ || { rm -f parser/grammar.c; $(MAKE) $(AM_MAKEFLAGS) parser/grammar.c; }
+parser/lexer.c: parser/lexer.l
+	@$(MKDIR_P) parser
+	$(AM_V_GEN)$(LEX) -o $@ $(srcdir)/parser/lexer.l

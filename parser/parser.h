@@ -18,6 +18,7 @@ struct parser_ctx {
 	struct arena arena;
 	struct pol_ast *asts[SOURCE_MAX_FILES];	 /* by file index; NULL while or unless parsed */
 	const char *const *include_dirs;	 /* where `use` looks; NULL-terminated, borrowed */
+	bool open[SOURCE_MAX_FILES];		 /* being parsed: a use of it is a cycle */
 	bool no_use;				 /* do not follow `use` (fuzzing, printing) */
 };
 

@@ -19,7 +19,7 @@ struct src_span {
 
 struct source {
 	const char *name;  /* as it is shown in messages; owned */
-	const char *path;  /* as it was opened; owned */
+	const char *path;  /* canonical, to know the same file again; owned */
 	const char *bytes; /* NUL-terminated; owned */
 	size_t len;
 	uint32_t *line_start; /* byte offset of each line; owned */

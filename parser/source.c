@@ -1,0 +1,167 @@
+#include "parser/source.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/fdx.h"
+
+static int index_lines(struct source *s)
+{
+	size_t n = 1;
+	const char *p = s->bytes, *end = s->bytes + s->len;
+
+	while ((p = memchr(p, '\n', end - p)) != NULL) {
+		p++;
+		n++;
+	}
+	s->line_start = calloc(n, sizeof(*s->line_start));
+	if (!s->line_start)
+		return -1;
+	for (p = s->bytes; (p = memchr(p, '\n', end - p)) != NULL;)
+		s->line_start[++s->nr_lines] = ++p - s->bytes;
+	s->nr_lines++;
+	return 0;
+}
+
+static void source_free(struct source *s)
+{
+	if (!s)
+		return;
+	free((void *)s->name);
+	free((void *)s->path);
+	free((void *)s->bytes);
+	free(s->line_start);
+	free(s);
+}
+
+/* Takes bytes, also on failure. */
+static int add(struct source_set *set, const char *name, char *bytes, size_t len, bool from_file,
+	       const struct src_span *from, struct sbx_err **e)
+{
+	struct source *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		free(bytes);
+		return sbx_err_errno(e, ENOMEM, "%s", name);
+	}
+	s->bytes = bytes;
+	s->len = len;
+	s->name = strdup(name);
+	s->path = from_file ? realpath(name, NULL) : NULL;
+	if (!s->path)
+		s->path = strdup(name);
+	if (from)
+		s->from = *from;
+	if (!s->name || !s->path || index_lines(s) < 0) {
+		source_free(s);
+		return sbx_err_errno(e, ENOMEM, "%s", name);
+	}
+	set->files[set->nr] = s;
+	return set->nr++;
+}
+
+int source_add_file(struct source_set *set, const char *path, const struct src_span *from,
+		    struct sbx_err **e)
+{
+	char *bytes;
+	size_t len;
+
+	if (set->nr == SOURCE_MAX_FILES)
+		return sbx_err_set(e, "%s: more than %d policy files", path, SOURCE_MAX_FILES);
+	if (fdx_read_file(path, SOURCE_MAX_BYTES, &bytes, &len, e) < 0)
+		return -1;
+	return add(set, path, bytes, len, true, from, e);
+}
+
+int source_add_bytes(struct source_set *set, const char *name, const void *bytes, size_t len,
+		     struct sbx_err **e)
+{
+	char *copy;
+
+	if (set->nr == SOURCE_MAX_FILES)
+		return sbx_err_set(e, "%s: more than %d policy files", name, SOURCE_MAX_FILES);
+	if (len > SOURCE_MAX_BYTES)
+		return sbx_err_set(e, "%s: larger than %u bytes", name, SOURCE_MAX_BYTES);
+	copy = malloc(len + 1);
+	if (!copy)
+		return sbx_err_errno(e, ENOMEM, "%s", name);
+	if (len)
+		memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	return add(set, name, copy, len, false, NULL, e);
+}
+
+void source_set_free(struct source_set *set)
+{
+	for (uint32_t i = 0; i < set->nr; i++)
+		source_free(set->files[i]);
+	memset(set, 0, sizeof(*set));
+}
+
+const struct source *source_get(const struct source_set *set, uint32_t file)
+{
+	return file < set->nr ? set->files[file] : NULL;
+}
+
+/* Index of the line that holds byte off. */
+static uint32_t find_line(const struct source *s, size_t off)
+{
+	uint32_t lo = 0, hi = s->nr_lines;
+
+	while (hi - lo > 1) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (s->line_start[mid] <= off)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+struct src_span source_span(const struct source_set *set, uint32_t file, size_t start, size_t end)
+{
+	struct src_span sp = { .file = file };
+	const struct source *s = source_get(set, file);
+
+	if (!s)
+		return sp;
+	if (end > s->len)
+		end = s->len;
+	if (start > end)
+		start = end;
+	sp.start = start;
+	sp.end = end;
+	sp.line = find_line(s, start) + 1;
+	sp.col = 1;
+	for (size_t i = s->line_start[sp.line - 1]; i < start; i++)
+		sp.col += ((unsigned char)s->bytes[i] & 0xc0) != 0x80;
+	return sp;
+}
+
+struct src_span source_join(struct src_span a, struct src_span b)
+{
+	if (!a.line || a.file != b.file)
+		return b;
+	if (b.line && b.end > a.end)
+		a.end = b.end;
+	return a;
+}
+
+size_t source_offset(const struct source *src, size_t line, size_t column)
+{
+	size_t off, end;
+
+	if (line >= src->nr_lines)
+		return src->len;
+	off = src->line_start[line];
+	end = line + 1 < src->nr_lines ? src->line_start[line + 1] : src->len;
+	while (off < end && column) {
+		off++;
+		while (off < end && ((unsigned char)src->bytes[off] & 0xc0) == 0x80)
+			off++;
+		column--;
+	}
+	return off;
+}
