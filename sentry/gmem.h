@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include "base/err.h"
 
 struct mm;
 
@@ -21,6 +22,13 @@ static inline struct gptr gptr_at(uint64_t addr)
 {
 	return (struct gptr){addr};
 }
+
+/* Installs handlers of SIGBUS and SIGSEGV that turn a fault inside the copy routines into -EFAULT;
+ * other faults go to the handlers that were there before. Called once, by mm_global_init. */
+int gmem_init(struct sbx_err **e);
+/* For another handler of those signals: true when the fault was one of a copy routine; the context
+ * then goes on in its recovery path. Async-signal-safe. */
+bool gmem_fixup(void *ucontext);
 
 /* All or nothing to the caller: 0 or -EFAULT. n bounded by the caller. */
 int gmem_read(struct mm *mm, void *dst, struct gptr src, size_t n);

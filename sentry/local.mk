@@ -6,7 +6,16 @@ sentry_libsentry_a_SOURCES = \
 
 # Memory and loading
 sentry_memory = \
-	sentry/gmem.h sentry/mm.h
+	sentry/elf.c sentry/elf.h \
+	sentry/gmem.c sentry/gmem.h sentry/gmem_copy.S \
+	sentry/loader.c sentry/loader_int.h sentry/loader_stack.c \
+	sentry/mm.c sentry/mm.h sentry/mm_impl.h \
+	sentry/mm_advice.c sentry/mm_fault.c sentry/mm_maps.c sentry/mm_move.c \
+	sentry/pagemap.c sentry/pagemap.h \
+	sentry/pgpool.c sentry/pgpool.h \
+	sentry/sys_mm.c \
+	sentry/vdso.c sentry/vdso.h \
+	sentry/vma.c
 
 # Tasks, signals, time
 sentry_tasks = \
@@ -27,30 +36,7 @@ sentry_files = \
 
 # File systems of the sentry, host confinement
 sentry_memfs = \
-	sentry/devfs.c \
-	sentry/hostproc.c sentry/hostproc.h \
-	sentry/procfs.c sentry/procfs.h \
-	sentry/procfs_fd.c \
-	sentry/procfs_mounts.c \
-	sentry/procfs_pid.c \
-	sentry/procfs_status.c \
-	sentry/procfs_sys.c \
-	sentry/pseudofs.c sentry/pseudofs.h \
-	sentry/sysfs.c \
-	sentry/tmpfs.c sentry/tmpfs.h \
-	sentry/tmpfs_data.c \
-	sentry/tmpfs_dir.c \
-	sentry/tmpfs_fifo.c
+	sentry/hostproc.c sentry/hostproc.h
 
 # Network and readiness
-sentry_net = \
-	sentry/epoll.c \
-	sentry/net.h \
-	sentry/net_addr.c \
-	sentry/net_cmsg.c \
-	sentry/net_name.c \
-	sentry/net_opt.c \
-	sentry/pipe.c \
-	sentry/ready.h \
-	sentry/sys_epoll.c \
-	sentry/sys_ioctl.c
+sentry_net =

@@ -35,6 +35,12 @@ int mm_madvise(struct mm *mm, uint64_t addr, uint64_t len, int advice);
 int mm_msync(struct mm *mm, uint64_t addr, uint64_t len, int flags);
 int mm_mincore(struct mm *mm, uint64_t addr, uint64_t len, struct gptr vec);
 uint64_t mm_brk(struct mm *mm, uint64_t addr);
+/* mlock and munlock: nothing of the host is locked, but the pages are made present and counted.
+ * limit is RLIMIT_MEMLOCK in bytes. */
+int mm_mlock(struct mm *mm, uint64_t addr, uint64_t len, bool on_fault, uint64_t limit);
+int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len);
+int mm_mlockall(struct mm *mm, int flags, uint64_t limit);
+int mm_munlockall(struct mm *mm);
 
 /* What a page fault of the app means. */
 enum mm_fault_result {
@@ -84,6 +90,9 @@ struct loader_args {
 struct loader_result {
 	uint64_t entry, stack; /* initial RIP and RSP */
 	char comm[16];
+	/* What /proc/self/exe shows: the program, or a script's interpreter. Referenced for the
+	 * caller when loader_exec succeeds. */
+	struct file *exe;
 };
 /* Builds a fresh process image in mm (empty on entry). 0 or -errno (-ENOEXEC, -ENOENT for a missing
  * interpreter, -ELIBBAD ...); *why, when not NULL, gets a static sentence for the user. */

@@ -19,7 +19,6 @@
 #include "sentry/file.h"
 
 struct mount;
-struct sbx_err;
 struct task;
 struct vnode;
 

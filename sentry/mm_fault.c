@@ -1,0 +1,272 @@
+#include <errno.h>
+#include <sys/mman.h>
+#include "sentry/mm_impl.h"
+
+#define FAULT_AROUND_FILE (512 * PAGE_SIZE) /* file pages are mapped this far around a fault */
+#define STACK_STEP	  (64 * 1024ull)
+#define PROT_ALL	  (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+/* ---- installing translations ---- */
+
+static int map_run(struct mm *mm, struct vma *v, uint64_t va, uint64_t off, uint64_t len)
+{
+	v->touched = true;
+	return platform_map(mm->as, va, len, off, mm_platform_prot(v->prot));
+}
+
+int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+{
+	struct pagemap_run r;
+	struct pagemap *pages;
+	uint64_t i, base, last;
+	int ret = 0;
+
+	if (v->kind == VMA_FILE)
+		return map_run(mm, v, start, v->win + (start - v->start), end - start);
+	pages = vma_pages(mm, v);
+	base = vma_index(v, start);
+	last = base + ((end - start) >> PGPOOL_SHIFT);
+	for (i = base; !ret && pagemap_next_run(pages, i, last, &r); i = r.index + r.n)
+		ret = map_run(mm, v, start + ((r.index - base) << PGPOOL_SHIFT),
+			      (uint64_t)r.page << PGPOOL_SHIFT, (uint64_t)r.n << PGPOOL_SHIFT);
+	return ret;
+}
+
+/* ---- making pages ---- */
+
+/* A fault next to what the last one made present is sequential: the next block is larger. */
+static void adapt_order(struct vma *v, uint64_t page)
+{
+	if (page == v->last_end || page + PAGE_SIZE == v->last_start) {
+		if (v->order < PGPOOL_MAX_ORDER)
+			v->order++;
+	} else if (v->order > MM_FAULT_ORDER) {
+		v->order--;
+	}
+}
+
+/* Largest order up to v->order whose block around page lies in v and has no page yet. */
+static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
+{
+	unsigned order = v->order;
+	struct pagemap_run r;
+
+	for (; order; order--) {
+		uint64_t size = PAGE_SIZE << order, start = ALIGN_DOWN(page, size), i;
+
+		if (start < v->start || start + size > v->end)
+			continue;
+		i = vma_index(v, start);
+		if (!pagemap_next_run(pages, i, i + (1ull << order), &r))
+			break;
+	}
+	return order;
+}
+
+/* Allocates and maps a block around page, which has none. */
+static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct pagemap *pages,
+				       uint64_t page)
+{
+	unsigned order;
+	uint64_t start, index;
+	uint32_t first;
+
+	adapt_order(v, page);
+	order = fit_order(pages, v, page);
+	if (pgpool_alloc(&order, &first) < 0)
+		return MM_FAULT_NOMEM;
+	start = ALIGN_DOWN(page, PAGE_SIZE << order);
+	index = vma_index(v, start);
+	if (pagemap_reserve(pages, index, 1ull << order) < 0) {
+		pgpool_put(first, 1u << order);
+		return MM_FAULT_NOMEM;
+	}
+	for (uint32_t i = 0; i < 1u << order; i++)
+		pagemap_set(pages, index + i, first + i);
+	v->last_start = start;
+	v->last_end = start + (PAGE_SIZE << order);
+	if (map_run(mm, v, start, (uint64_t)first << PGPOOL_SHIFT, PAGE_SIZE << order) < 0)
+		return MM_FAULT_NOMEM;
+	return MM_FAULT_OK;
+}
+
+static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t page)
+{
+	struct pagemap *pages = vma_pages(mm, v);
+	enum mm_fault_result ret = MM_FAULT_OK;
+	uint64_t start, end;
+
+	if (v->kind == VMA_SHM)
+		pthread_mutex_lock(&v->shm->lock);
+	if (pagemap_get(pages, vma_index(v, page)) == PAGEMAP_NONE) {
+		ret = make_block(mm, v, pages, page);
+	} else {
+		start = MAX(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER), v->start);
+		end = MIN(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER) +
+				  (PAGE_SIZE << PGPOOL_MAX_ORDER), v->end);
+		if (mm_map_present(mm, v, start, end) < 0)
+			ret = MM_FAULT_NOMEM;
+	}
+	if (v->kind == VMA_SHM)
+		pthread_mutex_unlock(&v->shm->lock);
+	return ret;
+}
+
+static enum mm_fault_result fault_file(struct mm *mm, struct vma *v, uint64_t page)
+{
+	uint64_t base = ALIGN_DOWN(page, FAULT_AROUND_FILE);
+	uint64_t start = MAX(base, v->start), end = MIN(base + FAULT_AROUND_FILE, v->end);
+
+	return mm_map_present(mm, v, start, end) < 0 ? MM_FAULT_NOMEM : MM_FAULT_OK;
+}
+
+/* ---- stacks ---- */
+
+/* Grows the mapping v down to start, if limits and neighbours allow it. */
+static bool grow_to(struct mm *mm, struct vma *v, uint64_t start)
+{
+	uint64_t grow = v->start - start;
+	struct vma *prev = vma_prev(mm, v);
+
+	if (start < MM_ADDR_MIN || v->end - start > mm->limit_stack)
+		return false;
+	if (prev && prev->end > start)
+		return false;
+	if (prev && !(prev->flags & VMA_GROWSDOWN) && (prev->prot & PROT_ALL) &&
+	    start - prev->end < MM_STACK_GUARD)
+		return false;
+	if (!mm_may_expand(mm, grow, false))
+		return false;
+	vma_resize(mm, v, start, v->end);
+	return true;
+}
+
+/* A fault costs much more than a page that is not touched: stacks grow in larger steps. */
+static bool grow_stack(struct mm *mm, struct vma *v, uint64_t addr)
+{
+	return grow_to(mm, v, ALIGN_DOWN(addr, STACK_STEP)) || grow_to(mm, v, addr & PAGE_MASK);
+}
+
+struct vma *mm_vma_for(struct mm *mm, uint64_t addr)
+{
+	struct vma *v = addr < MM_ADDR_MAX ? vma_find(mm, addr) : NULL;
+
+	if (!v || v->start <= addr)
+		return v;
+	if (!(v->flags & VMA_GROWSDOWN) || !grow_stack(mm, v, addr))
+		return NULL;
+	return v;
+}
+
+/* ---- faults ---- */
+
+static bool access_ok(const struct vma *v, unsigned access)
+{
+	if (access & PLATFORM_WRITE)
+		return v->prot & PROT_WRITE;
+	if (access & PLATFORM_EXEC)
+		return v->prot & PROT_EXEC;
+	return v->prot & PROT_ALL;
+}
+
+static enum mm_fault_result fault_in(struct mm *mm, struct vma *v, uint64_t page)
+{
+	return v->kind == VMA_FILE ? fault_file(mm, v, page) : fault_pages(mm, v, page);
+}
+
+enum mm_fault_result mm_fault_locked(struct mm *mm, uint64_t addr, unsigned access)
+{
+	struct vma *v = mm_vma_for(mm, addr);
+	unsigned prot;
+	uint64_t off;
+
+	if (!v)
+		return MM_FAULT_MAPERR;
+	if (!access_ok(v, access))
+		return MM_FAULT_ACCERR;
+	/* Another thread may have been here first. */
+	if (platform_lookup(mm->as, addr & PAGE_MASK, &off, &prot) &&
+	    !(mm_platform_prot(v->prot) & ~prot) && !(access & ~prot)) {
+		/* Present and allowed: install it again, so that a stale translation goes. */
+		return platform_map(mm->as, addr & PAGE_MASK, PAGE_SIZE, off, prot) < 0
+			       ? MM_FAULT_NOMEM
+			       : MM_FAULT_OK;
+	}
+	return fault_in(mm, v, addr & PAGE_MASK);
+}
+
+enum mm_fault_result mm_fault(struct mm *mm, uint64_t addr, unsigned access)
+{
+	enum mm_fault_result ret;
+
+	pthread_mutex_lock(&mm->lock);
+	ret = mm_fault_locked(mm, addr, access);
+	pthread_mutex_unlock(&mm->lock);
+	return ret;
+}
+
+static uint32_t page_at(struct mm *mm, struct vma *v, uint64_t page)
+{
+	uint32_t pg;
+
+	if (v->kind == VMA_SHM)
+		pthread_mutex_lock(&v->shm->lock);
+	pg = pagemap_get(vma_pages(mm, v), vma_index(v, page));
+	if (v->kind == VMA_SHM)
+		pthread_mutex_unlock(&v->shm->lock);
+	return pg;
+}
+
+void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *v;
+
+	for (v = vma_find(mm, start); v && v->start < end; v = vma_next(mm, v)) {
+		uint64_t a = MAX(start, v->start), stop = MIN(end, v->end);
+
+		if (!(v->prot & PROT_ALL))
+			continue;
+		if (v->kind == VMA_FILE) {
+			if (mm_map_present(mm, v, a, stop) < 0)
+				return;
+			continue;
+		}
+		v->order = PGPOOL_MAX_ORDER;
+		for (; a < stop; a += PAGE_SIZE) {
+			if (page_at(mm, v, a) != PAGEMAP_NONE)
+				continue;
+			v->order = PGPOOL_MAX_ORDER;
+			v->last_end = a; /* sequential */
+			if (fault_pages(mm, v, a) != MM_FAULT_OK)
+				return;
+		}
+	}
+}
+
+enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,
+				  struct vma **out)
+{
+	struct vma *v = mm_vma_for(mm, addr);
+	uint64_t page = addr & PAGE_MASK;
+	enum mm_fault_result ret;
+	uint32_t pg;
+
+	if (!v)
+		return MM_FAULT_MAPERR;
+	if (!access_ok(v, access))
+		return MM_FAULT_ACCERR;
+	*out = v;
+	if (v->kind == VMA_FILE) {
+		*off = v->win + (addr - v->start);
+		return MM_FAULT_OK;
+	}
+	pg = page_at(mm, v, page);
+	if (pg == PAGEMAP_NONE) {
+		ret = fault_pages(mm, v, page);
+		if (ret != MM_FAULT_OK)
+			return ret;
+		pg = page_at(mm, v, page);
+	}
+	*off = ((uint64_t)pg << PGPOOL_SHIFT) + (addr - page);
+	return MM_FAULT_OK;
+}

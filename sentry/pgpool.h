@@ -1,0 +1,68 @@
+/* The window's pages. Anonymous pages come in naturally aligned blocks of 2^order pages, are
+ * counted one by one, and are zero when they are given out. File mappings get whole ranges.
+ * One pool per process; thread safe. */
+#ifndef SBX_SENTRY_PGPOOL_H
+#define SBX_SENTRY_PGPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "sentry/platform.h"
+
+#define PGPOOL_MAX_ORDER 9 /* 2 MiB */
+#define PGPOOL_SHIFT	 12
+
+/* limit_bytes: 0 for none. */
+int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e);
+
+/* Forgets the pool (tests); no page may be in use. */
+void pgpool_exit(void);
+
+/* Host address of a window offset. */
+uint8_t *pgpool_host(uint64_t off);
+/* Inverse; false when p is not inside the window. */
+bool pgpool_offset(const void *p, uint64_t *off);
+
+/* Allocates a block of at most 2^*order pages, each with one reference; *order tells how many it
+ * became (less when memory is short). 0, or -ENOMEM when the memory limit is reached. */
+int pgpool_alloc(unsigned *order, uint32_t *page);
+
+/* References of single pages. A page whose last reference goes is given to nobody before the host
+ * has dropped its contents, so the caller must have removed its translations. */
+void pgpool_get(uint32_t page);
+void pgpool_put(uint32_t page, uint32_t n);
+uint32_t pgpool_refs(uint32_t page);
+
+/* Drops the contents of pages that stay allocated: they read as zero afterwards. */
+void pgpool_discard(uint32_t page, uint32_t n);
+
+/* True when off belongs to anonymous pages, false for file ranges. */
+bool pgpool_is_anon(uint64_t off);
+
+/* A range of the window for host file mappings: reserved and committed, PROT_NONE until the
+ * owner maps into it. Reference counted; after the last put it is PROT_NONE again. */
+struct pgrange {
+	uint64_t off, len;
+	uint32_t refs; /* guarded by the pool */
+	struct pgrange *next;
+};
+int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */
+struct pgrange *pgrange_get(struct pgrange *r);
+void pgrange_put(struct pgrange *r);
+/* Takes a reference on the range that contains off, for pins. NULL when there is none. */
+struct pgrange *pgrange_at(uint64_t off);
+
+/* Unmaps the host's file pages of [off, off+len), leaving PROT_NONE. */
+void pgrange_punch(uint64_t off, uint64_t len);
+
+/* Bytes of anonymous pages in use (made present, touched or not), and the limit. */
+uint64_t pgpool_used(void);
+uint64_t pgpool_limit(void);
+
+/* Bytes the host really holds for this process; 0 when it cannot be told. */
+uint64_t pgpool_resident_all(void);
+
+/* True when the sandbox holds more memory than its limit allows. For the housekeeper. */
+bool pgpool_over_limit(void);
+
+#endif
