@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include "kvm/kvm.h"
 
@@ -67,7 +68,7 @@ static bool filter(struct kvm_cpuid_entry2 *c, uint64_t xcr0)
 	}
 }
 
-static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *c, uint32_t fn, uint32_t index)
+static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t fn, uint32_t index)
 {
 	uint32_t i;
 
@@ -93,15 +94,15 @@ size_t kvm_cpuid_xsave_size(uint64_t xcr0)
 }
 
 /* What both KVM and the host's XCR0 have. */
-uint64_t kvm_cpuid_xcr0(const struct platform *p)
+static uint64_t xcr0_wanted(const struct platform *p)
 {
-	const struct kvm_cpuid_entry2 *c1 = find(p->cpuid, 1, 0), *cd = find(p->cpuid, 0xd, 0);
+	const struct kvm_cpuid_entry2 *cd = find(p->cpuid, 0xd, 0);
 	unsigned a, b, c, d;
 	uint32_t lo, hi;
 	uint64_t x;
 
 	__cpuid(1, a, b, c, d);
-	if (!c1 || !(c1->ecx & 1u << 26) || !cd || !(c & 1u << 27))
+	if (!cd || !(c & 1u << 27))
 		return 0;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	x = ((uint64_t)hi << 32 | lo) & ((uint64_t)cd->edx << 32 | cd->eax);
@@ -110,10 +111,28 @@ uint64_t kvm_cpuid_xcr0(const struct platform *p)
 	return x & (XCR0_AVX | XCR0_AVX512);
 }
 
+/* A KVM that runs ring 3 natively may leave out what its guests have all the same, because CPUID,
+ * XCR0 and CR4 are the host's there. Such features are asked for, and the probe tries them. */
+static void ask_for_more(struct platform *p)
+{
+	struct kvm_cpuid_entry2 *c1 = find(p->cpuid, 1, 0), *c7 = find(p->cpuid, 7, 0);
+	unsigned a, b, c, d;
+
+	__cpuid(1, a, b, c, d);
+	if (c1 && p->facts.xcr0 && !(c1->ecx & 1u << 26)) {
+		c1->ecx |= c & (1u << 12 | 1u << 26 | 1u << 28 | 1u << 29);
+		p->facts.xsave_unlisted = true;
+	}
+	if (c7 && (getauxval(AT_HWCAP2) & 2) && !(c7->ebx & 1u)) {
+		c7->ebx |= 1u;
+		p->facts.fsgsbase = p->facts.fsgsbase_unlisted = true;
+	}
+}
+
 int kvm_cpuid_load(struct platform *p, struct sbx_err **e)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + ENTRIES_MAX * sizeof(c->entries[0]));
-	const struct kvm_cpuid_entry2 *f;
+	struct kvm_cpuid_entry2 *f;
 	uint32_t i, n = 0;
 
 	if (!c)
@@ -135,9 +154,10 @@ int kvm_cpuid_load(struct platform *p, struct sbx_err **e)
 	p->facts.umip = f && (f->ecx & 1u << 2);
 	f = find(c, 1, 0);
 	p->facts.pge = f && (f->edx & 1u << 13);
-	p->facts.xcr0 = kvm_cpuid_xcr0(p);
+	p->facts.xcr0 = xcr0_wanted(p);
 	p->facts.xsave = p->facts.xcr0 != 0;
 	p->facts.xsave_size = kvm_cpuid_xsave_size(p->facts.xcr0);
+	ask_for_more(p);
 	for (i = 0; i < c->nent; i++)
 		if (filter(&c->entries[i], p->facts.xcr0))
 			c->entries[n++] = c->entries[i];

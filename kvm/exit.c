@@ -203,7 +203,7 @@ static bool spurious(struct platform_ctx *ctx, const struct platform_event *ev)
 }
 
 static enum exit_what exception(struct platform_ctx *ctx, struct platform_event *ev, unsigned vector,
-				uint64_t rsp, uint64_t cr2)
+				uint64_t rsp, const uint64_t *cr2)
 {
 	bool has_error = vector < 32 && (VECTORS_WITH_ERROR >> vector & 1);
 	uint64_t off = rsp - ctx->cpu_va, error = 0;
@@ -227,8 +227,9 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	take_regs(ctx, f.rip, f.rsp, f.rflags);
 	ctx->state = CTX_RING0;
 	ctx->entry_fault = false;
+	/* a fetch fault with RIP there has CR2 there: no need to ask */
 	if (vector == VECTOR_PF && !ctx->p->facts.syscall_entry && f.rip == RING0_ENTRY_VA &&
-	    cr2 == RING0_ENTRY_VA && (error & PF_FETCH) && after_syscall(ctx, ctx->regs.rcx)) {
+	    (error & PF_FETCH) && after_syscall(ctx, ctx->regs.rcx)) {
 		ctx->entry_fault = true;
 		ctx->regs.rip = ctx->regs.rcx;
 		ctx->regs.rflags = kvm_user_rflags(ctx->regs.r11);
@@ -238,7 +239,8 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	ev->kind = PLATFORM_FAULT;
 	ev->vector = vector;
 	ev->error = (uint32_t)error;
-	ev->addr = vector == VECTOR_PF ? cr2 : 0;
+	if (vector == VECTOR_PF)
+		ev->addr = cr2 ? *cr2 : kvm_vcpu_cr2(ctx);
 	if (vector == VECTOR_PF && spurious(ctx, ev))
 		return EXIT_AGAIN;
 	ctx->stats.faults++;
@@ -266,14 +268,10 @@ static enum exit_what halted(struct platform_ctx *ctx, struct platform_event *ev
 
 		if (off < RING_CPU_SIZE - 8)
 			return exception(ctx, ev, VECTOR_PF, r->rsp + 8,
-					 *(uint64_t *)((uint8_t *)ctx->cpu + (off & ~7ull)));
+					 (uint64_t *)((uint8_t *)ctx->cpu + (off & ~7ull)));
 	}
-	if (stub < 256 * RING_STUB_SIZE && stub % RING_STUB_SIZE == 0) {
-		unsigned vector = (unsigned)(stub / RING_STUB_SIZE);
-
-		return exception(ctx, ev, vector, r->rsp,
-				 vector == VECTOR_PF ? kvm_vcpu_cr2(ctx) : 0);
-	}
+	if (stub < 256 * RING_STUB_SIZE && stub % RING_STUB_SIZE == 0)
+		return exception(ctx, ev, (unsigned)(stub / RING_STUB_SIZE), r->rsp, NULL);
 	kvm_broken(ctx, ev, "halt at an unknown place in ring 0");
 	return EXIT_EVENT;
 }

@@ -5,7 +5,7 @@
  *   CPU_GPA     per-vCPU blocks (abi/ring_abi.h)
  *   TABLE_GPA   page-table pages, in slots of TABLE_SLOT on demand
  *   DUMMY_GPA   one page whose slot is deleted to make a shadowing KVM forget everything
- *   WINDOW_GPA  the window, in slots of 1 GiB on demand */
+ *   WINDOW_GPA  the window, in slots on demand (a slot costs time in proportion to its size) */
 #ifndef SBX_KVM_KVM_H
 #define SBX_KVM_KVM_H
 
@@ -27,9 +27,10 @@
 #define CPU_GPA	     0x0000000010000000ull
 #define TABLE_GPA    0x0000000040000000ull
 #define TABLE_MAX    0x0000000080000000ull
-#define TABLE_SLOT   0x0000000004000000ull
+#define TABLE_SLOT   0x0000000001000000ull
 #define WINDOW_GPA   0x0000000100000000ull
-#define WINDOW_SLOT  0x0000000040000000ull
+#define WINDOW_SLOT  0x0000000010000000ull /* where KVM has slots enough, else WINDOW_SLOT_BIG */
+#define WINDOW_SLOT_BIG 0x0000000040000000ull
 #define WINDOW_LIMIT 0x0000008000000000ull /* 512 GiB: below AMD's reserved range under 1 TiB */
 #define CPUS_MAX     1024u
 
@@ -84,6 +85,7 @@ struct platform {
 	uint8_t *window;
 	size_t window_size;
 	uint8_t *window_kind; /* one byte per page: enum platform_backing */
+	uint64_t window_slot; /* bytes per slot */
 	_Atomic uint8_t committed[WINDOW_LIMIT / WINDOW_SLOT];
 
 	struct kvm_cpuid2 *cpuid;
@@ -209,7 +211,6 @@ uint64_t kvm_fault_address(struct platform_ctx *ctx);
 
 /* cpuid.c */
 int kvm_cpuid_load(struct platform *p, struct sbx_err **e);
-uint64_t kvm_cpuid_xcr0(const struct platform *p);
 size_t kvm_cpuid_xsave_size(uint64_t xcr0);
 
 /* probe.c */

@@ -129,12 +129,13 @@ static int map_fixed(struct platform *p)
 static int reserve_window(struct platform *p, size_t max)
 {
 	uint64_t phys = 1ull << MIN(p->facts.phys_bits, 52u);
-	uint64_t size = WINDOW_LIMIT, slots = p->nr_slots - 64;
+	uint64_t size = WINDOW_LIMIT, slots = p->nr_slots - 40;
 
 	if (phys < 2 * WINDOW_GPA)
 		return -ENOTSUP;
 	size = MIN(size, phys - WINDOW_GPA);
-	size = MIN(size, slots * WINDOW_SLOT);
+	p->window_slot = slots >= 2 * (WINDOW_LIMIT / WINDOW_SLOT) ? WINDOW_SLOT : WINDOW_SLOT_BIG;
+	size = MIN(size, slots * p->window_slot);
 	if (max)
 		size = MIN(size, ALIGN_UP(max, PAGE));
 	for (; size >= (64u << 20); size /= 2) {

@@ -1,5 +1,6 @@
 /* The probe: a tiny guest, run on the machine that the app will get, that shows which kind of KVM
  * this is. Nothing is decided by name. */
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -15,9 +16,9 @@
 #define CODE_VA 0x10000ull
 #define DATA_VA 0x20000ull
 
-/* Three system calls: after reading the clock and a word; after reading the word again; after
- * RDFSBASE. RDI is the word's address. */
-extern const uint8_t kvm_probe_code[], kvm_probe_code_end[];
+/* System calls after each part: reading the clock and a word; reading the word again; CPUID of leaf
+ * 7; RDFSBASE; XGETBV. RDI is the word's address. */
+extern const uint8_t kvm_probe_code[], kvm_probe_fsgsbase[], kvm_probe_xgetbv[], kvm_probe_code_end[];
 __asm__(".pushsection .rodata\n"
 	"kvm_probe_code:\n"
 	"	rdtsc\n"
@@ -28,7 +29,17 @@ __asm__(".pushsection .rodata\n"
 	"	syscall\n"
 	"	mov (%rdi), %rbx\n"
 	"	syscall\n"
+	"	mov $7, %eax\n"
+	"	xor %ecx, %ecx\n"
+	"	cpuid\n"
+	"	syscall\n"
+	"kvm_probe_fsgsbase:\n"
 	"	rdfsbase %rbx\n"
+	"	syscall\n"
+	"kvm_probe_xgetbv:\n"
+	"	xor %ecx, %ecx\n"
+	"	xgetbv\n"
+	"	vmovdqu (%rdi), %ymm15\n"
 	"	syscall\n"
 	"kvm_probe_code_end:\n"
 	".popsection\n");
@@ -85,9 +96,9 @@ static uint64_t time_loop(struct platform_ctx *ctx, uint64_t n)
 
 static void measure_ring0(struct platform_ctx *ctx)
 {
-	uint64_t base = time_loop(ctx, 1), loop = time_loop(ctx, 101);
+	uint64_t base = time_loop(ctx, 1), loop = time_loop(ctx, 51);
 
-	ctx->p->facts.ring0_ps = loop > base ? (unsigned)((loop - base) * 1000 / 200) : 1;
+	ctx->p->facts.ring0_ps = loop > base ? (unsigned)((loop - base) * 1000 / 100) : 1;
 }
 
 /* The word's page is replaced under the guest, and its CPU told so the ordinary way. */
@@ -100,6 +111,32 @@ static int probe_shadow(struct platform_ctx *ctx, struct platform_event *ev, str
 	if (step(ctx, ev, "page tables", e) < 0)
 		return -1;
 	p->facts.shadow = ctx->regs.rbx != 2;
+	return 0;
+}
+
+/* Instructions that may turn out not to exist. */
+static int probe_features(struct platform_ctx *ctx, struct platform_event *ev, struct sbx_err **e)
+{
+	struct kvm_facts *f = &ctx->p->facts;
+	unsigned a, b, c, d;
+
+	if (step(ctx, ev, "CPUID", e) < 0)
+		return -1;
+	__cpuid_count(7, 0, a, b, c, d);
+	f->cpuid_native = (uint32_t)ctx->regs.rbx == b;
+	if (f->fsgsbase) {
+		ctx->regs.rip = CODE_VA + (uint64_t)(kvm_probe_fsgsbase - kvm_probe_code);
+		platform_run(ctx, ev);
+		f->fsgsbase = ev->kind == PLATFORM_SYSCALL;
+	}
+	if (f->xcr0 & 4) {
+		ctx->regs.rip = CODE_VA + (uint64_t)(kvm_probe_xgetbv - kvm_probe_code);
+		platform_run(ctx, ev);
+		if (ev->kind != PLATFORM_SYSCALL || (uint32_t)ctx->regs.rax != f->xcr0)
+			return sbx_err_set(e, "KVM on this machine accepts XCR0 0x%llx, and the guest has "
+					      "0x%x", (unsigned long long)f->xcr0,
+					   (uint32_t)ctx->regs.rax);
+	}
 	return 0;
 }
 
@@ -124,34 +161,31 @@ static int probe_run(struct platform_ctx *ctx, struct sbx_err **e)
 		return sbx_err_set(e, "KVM on this machine shows the guest wrong memory");
 	if (probe_shadow(ctx, &ev, e) < 0)
 		return -1;
-	if (f->fsgsbase) {
-		platform_run(ctx, &ev);
-		f->fsgsbase = ev.kind == PLATFORM_SYSCALL;
-	}
+	if (probe_features(ctx, &ev, e) < 0)
+		return -1;
 	measure_ring0(ctx);
 	return 0;
 }
 
-/* Control bits that KVM announces but may refuse are dropped one by one. */
+/* Control bits that KVM announces but refuses are dropped: each alone first, then together. */
 static int create_ctx(struct platform *p, struct platform_as *as, struct platform_ctx **ctx,
 		      struct sbx_err **e)
 {
-	bool *drop[] = { &p->facts.smap, &p->facts.umip, &p->facts.smep, &p->facts.fsgsbase,
-			 &p->facts.pge,	 &p->facts.xsave };
-	size_t i;
+	struct kvm_facts *f = &p->facts, asked = *f;
+	bool *drop[] = { &f->xsave, &f->fsgsbase, &f->smap, &f->umip, &f->smep, &f->pge };
+	size_t i, n = sizeof(drop) / sizeof(drop[0]);
 	int r;
 
-	for (i = 0;; i++) {
+	r = platform_ctx_create(p, as, NULL, ctx);
+	for (i = 0; r < 0 && i < 2 * n; i++) {
+		if (i < n)
+			*f = asked;
+		*drop[i % n] = false;
+		if (!f->xsave)
+			f->xcr0 = 0;
 		r = platform_ctx_create(p, as, NULL, ctx);
-		if (r == 0)
-			return 0;
-		if (i == sizeof(drop) / sizeof(drop[0]))
-			break;
-		*drop[i] = false;
-		if (drop[i] == &p->facts.xsave)
-			p->facts.xcr0 = 0;
 	}
-	return sbx_err_errno(e, -r, "KVM on this machine refuses a 64-bit vCPU");
+	return r ? sbx_err_errno(e, -r, "KVM on this machine refuses a 64-bit vCPU") : 0;
 }
 
 /* A guest that never comes back is stopped by the kick signal. */

@@ -16,6 +16,8 @@ struct kvm_facts {
 	bool shadow;	    /* page tables are shadowed: host changes must be zapped */
 	bool fsgsbase, smep, smap, umip, pge;
 	bool xsave;
+	bool xsave_unlisted, fsgsbase_unlisted; /* there, though KVM's CPUID does not say so */
+	bool cpuid_native;			/* CPUID is not trapped: apps see the host's */
 	uint64_t xcr0;
 	size_t xsave_size;
 	bool tsc_shared;

@@ -48,14 +48,14 @@ void *platform_window(const struct platform *p, size_t *size)
 
 static int commit_slot(struct platform *p, uint64_t i)
 {
-	uint64_t off = i * WINDOW_SLOT;
+	uint64_t off = i * p->window_slot;
 	int r = 0;
 
 	pthread_mutex_lock(&p->slot_lock);
 	if (!atomic_load(&p->committed[i])) {
 		r = p->next_slot < p->nr_slots
 			    ? kvm_slot_set(p, p->next_slot, window_gpa(off),
-					   MIN(WINDOW_SLOT, p->window_size - off), p->window + off)
+					   MIN(p->window_slot, p->window_size - off), p->window + off)
 			    : -ENOMEM;
 		if (r == 0) {
 			p->next_slot++;
@@ -72,7 +72,7 @@ int platform_window_commit(struct platform *p, uint64_t off, uint64_t len)
 
 	if (add_overflow(off, len, &end) || end > p->window_size)
 		return -ENOMEM;
-	for (i = off / WINDOW_SLOT; i * WINDOW_SLOT < end; i++)
+	for (i = off / p->window_slot; i * p->window_slot < end; i++)
 		if (!atomic_load_explicit(&p->committed[i], memory_order_acquire)) {
 			int r = commit_slot(p, i);
 

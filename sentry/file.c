@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
+#include "sentry/ready.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
 
@@ -45,6 +46,8 @@ void file_put(struct file *f)
 {
 	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
 		return;
+	if (f->watched)
+		epoll_forget(f);
 	if (f->ops->release)
 		f->ops->release(f);
 	if (f->hostfd >= 0)

@@ -52,6 +52,7 @@ struct file {
 	bool count_output;	    /* inherited stdout/stderr: counts against limits.output */
 	bool inherited;		    /* the description is shared with the host: its flags are left
 				     * alone, O_NONBLOCK is emulated */
+	bool watched;		    /* was registered with an epoll: see epoll_forget */
 	pthread_mutex_t lock;	    /* guards pos and priv of sentry-made files */
 	off_t pos;
 	void *priv;

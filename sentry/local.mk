@@ -36,7 +36,30 @@ sentry_files = \
 
 # File systems of the sentry, host confinement
 sentry_memfs = \
-	sentry/hostproc.c sentry/hostproc.h
+	sentry/devfs.c \
+	sentry/hostproc.c sentry/hostproc.h \
+	sentry/procfs.c sentry/procfs.h \
+	sentry/procfs_fd.c \
+	sentry/procfs_mounts.c \
+	sentry/procfs_pid.c \
+	sentry/procfs_status.c \
+	sentry/procfs_sys.c \
+	sentry/pseudofs.c sentry/pseudofs.h \
+	sentry/sysfs.c \
+	sentry/tmpfs.c sentry/tmpfs.h \
+	sentry/tmpfs_data.c \
+	sentry/tmpfs_dir.c \
+	sentry/tmpfs_fifo.c
 
 # Network and readiness
-sentry_net =
+sentry_net = \
+	sentry/epoll.c \
+	sentry/net.h \
+	sentry/net_addr.c \
+	sentry/net_cmsg.c \
+	sentry/net_name.c \
+	sentry/net_opt.c \
+	sentry/pipe.c \
+	sentry/ready.h \
+	sentry/sys_epoll.c \
+	sentry/sys_ioctl.c

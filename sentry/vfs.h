@@ -19,6 +19,7 @@
 #include "sentry/file.h"
 
 struct mount;
+struct sbx_err;
 struct task;
 struct vnode;
 

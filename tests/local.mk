@@ -15,11 +15,18 @@ guest_tests = \
 
 hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_path tests/hostile/ring
 
-# Unit tests: one check_PROGRAMS entry each, listed here too.
-host_tests = tools/check-includes tests/table/test_table
-check_PROGRAMS += tests/table/test_table
+# Unit tests: one name here, its LDADD below.
+unit_tests = tests/table/test_table
+if HAVE_CMOCKA
+unit_tests += \
+	tests/unit/test_base
+endif
+check_PROGRAMS += $(unit_tests)
 tests_table_test_table_LDADD = policy/libpolicy.a
-program_tests = tests/programs/python.t tests/programs/tools.t tests/programs/web.t
+tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
+
+host_tests = tools/check-includes $(unit_tests)
+program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.

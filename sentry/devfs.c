@@ -1,0 +1,264 @@
+/* /dev: the harmless character devices of the host, held by O_PATH descriptors from before
+ * confinement, and the usual symlinks. /dev/shm is a tmpfs of its own, mounted over the directory. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include "base/overflow.h"
+#include "sentry/hostproc.h"
+#include "sentry/task.h"
+#include "sentry/vfs.h"
+
+enum { ROOT = -1 };
+
+static const struct dev_entry {
+	const char *name;
+	mode_t type;
+	const char *target; /* symlink */
+} entries[] = {
+	{"fd", S_IFLNK, "/proc/self/fd"},
+	{"full", S_IFCHR, NULL},
+	{"null", S_IFCHR, NULL},
+	{"random", S_IFCHR, NULL},
+	{"shm", S_IFDIR, NULL},
+	{"stderr", S_IFLNK, "/proc/self/fd/2"},
+	{"stdin", S_IFLNK, "/proc/self/fd/0"},
+	{"stdout", S_IFLNK, "/proc/self/fd/1"},
+	{"tty", S_IFCHR, NULL},
+	{"urandom", S_IFCHR, NULL},
+	{"zero", S_IFCHR, NULL},
+};
+
+static int host_fd[ARRAY_SIZE(entries)]; /* O_PATH; -1: the host has no such device */
+
+struct dnode {
+	struct vnode vn; /* first */
+	int index;	 /* into entries, or ROOT */
+};
+
+static const struct vnode_ops devfs_ops;
+
+static struct dnode *dnode_of(struct vnode *vn)
+{
+	return container_of(vn, struct dnode, vn);
+}
+
+static int dnode_new(struct mount *mnt, int index, struct vnode **out)
+{
+	struct dnode *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	atomic_init(&n->vn.refs, 1);
+	n->vn.ops = &devfs_ops;
+	n->vn.mnt = mnt;
+	n->vn.type = index == ROOT ? S_IFDIR : entries[index].type;
+	n->vn.hostfd = -1; /* host_fd is shared by all nodes of a device */
+	n->vn.ino = (uint64_t)(index + 2);
+	n->index = index;
+	*out = &n->vn;
+	return 0;
+}
+
+static void devfs_release(struct vnode *vn)
+{
+	free(vn->path);
+	free(dnode_of(vn));
+}
+
+static bool exists(size_t i)
+{
+	return entries[i].type != S_IFCHR || host_fd[i] >= 0;
+}
+
+static int devfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
+{
+	if (!S_ISDIR(dir->type))
+		return -ENOTDIR;
+	for (size_t i = 0; dnode_of(dir)->index == ROOT && i < ARRAY_SIZE(entries); i++)
+		if (!strcmp(entries[i].name, name) && exists(i))
+			return dnode_new(dir->mnt, (int)i, out);
+	return -ENOENT;
+}
+
+static int devfs_getattr(struct task *t, struct vnode *vn, struct statx *st)
+{
+	struct dnode *n = dnode_of(vn);
+	dev_t dev = vn->mnt ? vn->mnt->dev : 0;
+
+	if (S_ISCHR(vn->type))
+		return statx(host_fd[n->index], "", AT_EMPTY_PATH, STATX_BASIC_STATS, st) ? -errno : 0;
+	memset(st, 0, sizeof(*st));
+	st->stx_mask = STATX_BASIC_STATS;
+	st->stx_mode = (uint16_t)(vn->type | (S_ISLNK(vn->type) ? 0777 : 0755));
+	st->stx_blksize = 4096;
+	st->stx_ino = vn->ino;
+	st->stx_nlink = S_ISDIR(vn->type) ? 2 : 1;
+	if (S_ISLNK(vn->type))
+		st->stx_size = strlen(entries[n->index].target);
+	st->stx_dev_major = major(dev);
+	st->stx_dev_minor = minor(dev);
+	st->stx_atime.tv_sec = st->stx_mtime.tv_sec = st->stx_ctime.tv_sec = time(NULL);
+	return 0;
+}
+
+static int devfs_statfs(struct vnode *vn, struct statfs *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->f_type = TMPFS_MAGIC; /* as the host's devtmpfs says */
+	st->f_bsize = st->f_frsize = 4096;
+	st->f_namelen = NAME_MAX;
+	return 0;
+}
+
+static ssize_t devfs_readlink(struct task *t, struct vnode *vn, char *buf, size_t size)
+{
+	const char *target = entries[dnode_of(vn)->index].target;
+	size_t len;
+
+	if (!S_ISLNK(vn->type))
+		return -EINVAL;
+	len = MIN(strlen(target), size);
+	memcpy(buf, target, len);
+	return (ssize_t)len;
+}
+
+/* ---- open files ---- */
+
+static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink)
+{
+	struct vnode *vn = f->priv;
+	bool more = true;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->pos == 0 && (more = dirent_emit(sink, vn->ino, 1, DT_DIR, ".")))
+		f->pos = 1;
+	if (more && f->pos == 1 && (more = dirent_emit(sink, 1, 2, DT_DIR, "..")))
+		f->pos = 2;
+	while (more && dnode_of(vn)->index == ROOT && f->pos - 2 < (off_t)ARRAY_SIZE(entries)) {
+		size_t i = (size_t)f->pos - 2;
+
+		more = !exists(i) || dirent_emit(sink, i + 2, f->pos + 1,
+						 (unsigned char)IFTODT(entries[i].type),
+						 entries[i].name);
+		f->pos += more;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+static off_t dir_seek(struct task *t, struct file *f, off_t off, int whence)
+{
+	off_t pos = -EINVAL;
+
+	pthread_mutex_lock(&f->lock);
+	if (whence == SEEK_CUR && add_overflow(f->pos, off, &off))
+		off = -1;
+	if ((whence == SEEK_SET || whence == SEEK_CUR) && off >= 0)
+		pos = f->pos = off;
+	pthread_mutex_unlock(&f->lock);
+	return pos;
+}
+
+static ssize_t dir_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	return -EISDIR;
+}
+
+static int node_fstat(struct task *t, struct file *f, struct statx *st)
+{
+	return devfs_getattr(t, f->priv, st);
+}
+
+static void node_release(struct file *f)
+{
+	vnode_put(f->priv);
+}
+
+static const struct file_ops dir_ops = {
+	.read = dir_read,
+	.seek = dir_seek,
+	.getdents = dir_getdents,
+	.fstat = node_fstat,
+	.release = node_release,
+};
+
+static const struct file_ops path_ops = {
+	.fstat = node_fstat,
+	.release = node_release,
+};
+
+static int open_node(struct vnode *vn, unsigned flags, struct file **out)
+{
+	bool dir = S_ISDIR(vn->type);
+
+	if (dir && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
+		return -EISDIR;
+	*out = file_new(dir ? &dir_ops : &path_ops, -1, flags, dir ? POL_FD_DIR : POL_FD_FILE);
+	if (!*out)
+		return -ENOMEM;
+	(*out)->priv = vnode_get(vn);
+	return 0;
+}
+
+static int open_device(int index, unsigned flags, struct file **out)
+{
+	const unsigned keep = O_ACCMODE | O_APPEND | O_NONBLOCK | O_NOCTTY;
+	int fd = hostproc_reopen(host_fd[index], (flags & keep) | O_NOCTTY);
+
+	if (fd < 0)
+		return fd;
+	*out = file_new(&file_host_ops, fd, flags & ~(unsigned)O_TRUNC,
+			isatty(fd) ? POL_FD_TTY : POL_FD_DEVICE);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int devfs_open(struct task *t, struct vnode *vn, unsigned flags, struct file **out)
+{
+	if (S_ISDIR(vn->type) || (flags & O_PATH))
+		return open_node(vn, flags, out);
+	if (S_ISLNK(vn->type))
+		return -ELOOP;
+	return open_device(dnode_of(vn)->index, flags, out);
+}
+
+static const struct vnode_ops devfs_ops = {
+	.lookup = devfs_lookup,
+	.open = devfs_open,
+	.readlink = devfs_readlink,
+	.getattr = devfs_getattr,
+	.statfs = devfs_statfs,
+	.release = devfs_release,
+};
+
+/* Holds the host's device of entry i, unless what has the name is no character device. */
+static void hold_device(int dir, size_t i)
+{
+	struct stat st;
+
+	host_fd[i] = -1;
+	if (dir < 0 || entries[i].type != S_IFCHR)
+		return;
+	host_fd[i] = openat(dir, entries[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (host_fd[i] < 0 || (!fstat(host_fd[i], &st) && S_ISCHR(st.st_mode)))
+		return;
+	close(host_fd[i]);
+	host_fd[i] = -1;
+}
+
+int devfs_root(struct vnode **out)
+{
+	int dir = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+		hold_device(dir, i);
+	if (dir >= 0)
+		close(dir);
+	return dnode_new(NULL, ROOT, out);
+}

@@ -1,0 +1,243 @@
+/* Socket options: only what the table lists reaches the host. Others are ENOPROTOOPT, which programs
+ * know how to live without; those that would reach past the policy (source routes, filters, raw
+ * headers, device binding) are EPERM. */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include "base/overflow.h"
+#include "sentry/file.h"
+#include "sentry/net.h"
+#include "sentry/task.h"
+
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36
+#endif
+#ifndef SO_RCVTIMEO_NEW
+#define SO_RCVTIMEO_NEW 66
+#define SO_SNDTIMEO_NEW 67
+#endif
+
+#define OPT_MAX 256
+#define OVERFLOW_ID 65534
+
+enum { GET = 1, SET = 2, BOTH = 3, REFUSED = 4 };
+
+struct opt {
+	int level, name;
+	uint16_t min, max; /* bytes: set needs min, both are cut to max */
+	uint8_t how;
+};
+
+#define INT_OPT(level, name, how) {level, name, sizeof(int), sizeof(int), how}
+#define IP_OPT(name) {IPPROTO_IP, name, 1, sizeof(int), BOTH}
+#define REFUSE(level, name) {level, name, 0, 0, REFUSED}
+
+static const struct opt options[] = {
+	INT_OPT(SOL_SOCKET, SO_DEBUG, GET),
+	INT_OPT(SOL_SOCKET, SO_REUSEADDR, BOTH),
+	INT_OPT(SOL_SOCKET, SO_TYPE, GET),
+	INT_OPT(SOL_SOCKET, SO_ERROR, GET),
+	INT_OPT(SOL_SOCKET, SO_DONTROUTE, GET),
+	INT_OPT(SOL_SOCKET, SO_BROADCAST, BOTH),
+	INT_OPT(SOL_SOCKET, SO_SNDBUF, BOTH),
+	INT_OPT(SOL_SOCKET, SO_RCVBUF, BOTH),
+	INT_OPT(SOL_SOCKET, SO_KEEPALIVE, BOTH),
+	INT_OPT(SOL_SOCKET, SO_OOBINLINE, BOTH),
+	INT_OPT(SOL_SOCKET, SO_NO_CHECK, GET),
+	INT_OPT(SOL_SOCKET, SO_PRIORITY, BOTH),
+	{SOL_SOCKET, SO_LINGER, sizeof(struct linger), sizeof(struct linger), BOTH},
+	INT_OPT(SOL_SOCKET, SO_REUSEPORT, BOTH),
+	INT_OPT(SOL_SOCKET, SO_PASSCRED, BOTH),
+	{SOL_SOCKET, SO_PEERCRED, 0, sizeof(struct ucred), GET},
+	INT_OPT(SOL_SOCKET, SO_RCVLOWAT, BOTH),
+	INT_OPT(SOL_SOCKET, SO_SNDLOWAT, GET),
+	{SOL_SOCKET, SO_RCVTIMEO, sizeof(struct timeval), sizeof(struct timeval), BOTH},
+	{SOL_SOCKET, SO_SNDTIMEO, sizeof(struct timeval), sizeof(struct timeval), BOTH},
+	{SOL_SOCKET, SO_RCVTIMEO_NEW, sizeof(struct timeval), sizeof(struct timeval), BOTH},
+	{SOL_SOCKET, SO_SNDTIMEO_NEW, sizeof(struct timeval), sizeof(struct timeval), BOTH},
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMP, BOTH),
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMPNS, BOTH),
+	INT_OPT(SOL_SOCKET, SO_ACCEPTCONN, GET),
+	INT_OPT(SOL_SOCKET, SO_PROTOCOL, GET),
+	INT_OPT(SOL_SOCKET, SO_DOMAIN, GET),
+	INT_OPT(SOL_SOCKET, SO_PEEK_OFF, BOTH),
+	INT_OPT(SOL_SOCKET, SO_INCOMING_CPU, GET),
+	INT_OPT(SOL_SOCKET, SO_RXQ_OVFL, BOTH),
+	{SOL_SOCKET, SO_COOKIE, 8, 8, GET},
+	{SOL_SOCKET, SO_MAX_PACING_RATE, sizeof(int), 8, BOTH},
+	REFUSE(SOL_SOCKET, SO_BINDTODEVICE),
+	REFUSE(SOL_SOCKET, SO_ATTACH_FILTER),
+	REFUSE(SOL_SOCKET, SO_ATTACH_BPF),
+	REFUSE(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF),
+	REFUSE(SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF),
+	REFUSE(SOL_SOCKET, SO_MARK),
+	REFUSE(SOL_SOCKET, SO_SNDBUFFORCE),
+	REFUSE(SOL_SOCKET, SO_RCVBUFFORCE),
+
+	INT_OPT(IPPROTO_TCP, TCP_NODELAY, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_MAXSEG, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_CORK, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_KEEPIDLE, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_KEEPINTVL, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_KEEPCNT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_SYNCNT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_LINGER2, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_DEFER_ACCEPT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_WINDOW_CLAMP, BOTH),
+	{IPPROTO_TCP, TCP_INFO, 0, OPT_MAX, GET},
+	INT_OPT(IPPROTO_TCP, TCP_QUICKACK, BOTH),
+	{IPPROTO_TCP, TCP_CONGESTION, 1, 16, BOTH},
+	INT_OPT(IPPROTO_TCP, TCP_USER_TIMEOUT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_FASTOPEN, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, BOTH),
+	REFUSE(IPPROTO_TCP, TCP_REPAIR),
+	REFUSE(IPPROTO_TCP, TCP_MD5SIG),
+	REFUSE(IPPROTO_TCP, TCP_ULP),
+
+	INT_OPT(IPPROTO_UDP, UDP_CORK, BOTH),
+	INT_OPT(IPPROTO_UDP, UDP_SEGMENT, BOTH),
+	INT_OPT(IPPROTO_UDP, UDP_GRO, BOTH),
+	REFUSE(IPPROTO_UDP, UDP_ENCAP),
+
+	IP_OPT(IP_TOS),
+	IP_OPT(IP_TTL),
+	IP_OPT(IP_PKTINFO),
+	IP_OPT(IP_RECVTOS),
+	IP_OPT(IP_RECVTTL),
+	IP_OPT(IP_RECVERR),
+	IP_OPT(IP_MTU_DISCOVER),
+	INT_OPT(IPPROTO_IP, IP_MTU, GET),
+	IP_OPT(IP_BIND_ADDRESS_NO_PORT),
+	IP_OPT(IP_MULTICAST_TTL),
+	IP_OPT(IP_MULTICAST_LOOP),
+	IP_OPT(IP_MULTICAST_ALL),
+	REFUSE(IPPROTO_IP, IP_OPTIONS),
+	REFUSE(IPPROTO_IP, IP_HDRINCL),
+	REFUSE(IPPROTO_IP, IP_TRANSPARENT),
+	REFUSE(IPPROTO_IP, IP_FREEBIND),
+	REFUSE(IPPROTO_IP, IP_ADD_MEMBERSHIP),
+	REFUSE(IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP),
+	REFUSE(IPPROTO_IP, MCAST_JOIN_GROUP),
+	REFUSE(IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP),
+
+	INT_OPT(IPPROTO_IPV6, IPV6_V6ONLY, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVPKTINFO, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_UNICAST_HOPS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_TCLASS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVTCLASS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVERR, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MTU_DISCOVER, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MTU, GET),
+	INT_OPT(IPPROTO_IPV6, IPV6_DONTFRAG, BOTH),
+	REFUSE(IPPROTO_IPV6, IPV6_ADDRFORM),
+	REFUSE(IPPROTO_IPV6, IPV6_RTHDR),
+	REFUSE(IPPROTO_IPV6, IPV6_HOPOPTS),
+	REFUSE(IPPROTO_IPV6, IPV6_DSTOPTS),
+	REFUSE(IPPROTO_IPV6, IPV6_RTHDRDSTOPTS),
+	REFUSE(IPPROTO_IPV6, IPV6_HDRINCL),
+	REFUSE(IPPROTO_IPV6, IPV6_TRANSPARENT),
+	REFUSE(IPPROTO_IPV6, IPV6_JOIN_GROUP),
+	REFUSE(IPPROTO_IPV6, MCAST_JOIN_GROUP),
+	REFUSE(IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP),
+};
+
+/* The table's row, or NULL with the -errno in *err. */
+static const struct opt *find(int level, int name, unsigned how, int *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct opt *o = &options[i];
+
+		if (o->level != level || o->name != name)
+			continue;
+		*err = o->how == REFUSED ? -EPERM : -ENOPROTOOPT;
+		return o->how & how ? o : NULL;
+	}
+	*err = -ENOPROTOOPT;
+	return NULL;
+}
+
+/* Credentials as the app knows them. */
+static void fix_peercred(struct task *t, struct ucred *c)
+{
+	if (c->pid)
+		c->pid = c->pid == getpid() ? t->proc->pid : 0;
+	if (c->uid != (uid_t)-1)
+		c->uid = c->uid == getuid() ? t->proc->uid : OVERFLOW_ID;
+	if (c->gid != (gid_t)-1)
+		c->gid = c->gid == getgid() ? t->proc->gid : OVERFLOW_ID;
+}
+
+long net_getsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
+		    struct gptr lenp)
+{
+	union {
+		uint8_t bytes[OPT_MAX];
+		struct ucred cred;
+	} u = {0};
+	const struct opt *o;
+	socklen_t n;
+	int len, err;
+
+	if (gmem_read(t->proc->mm, &len, lenp, sizeof(len)))
+		return -EFAULT;
+	if (len < 0)
+		return -EINVAL;
+	o = find(level, name, GET, &err);
+	if (!o)
+		return err;
+	n = MIN(len, (int)o->max);
+	if (level == SOL_SOCKET && name == SO_PEERCRED)
+		n = sizeof(u.cred);
+	if (getsockopt(f->hostfd, level, name, &u, &n))
+		return -errno;
+	if (level == SOL_SOCKET && name == SO_PEERCRED)
+		fix_peercred(t, &u.cred);
+	len = MIN((int)n, len);
+	if (gmem_write(t->proc->mm, val, &u, len))
+		return -EFAULT;
+	return gmem_write(t->proc->mm, lenp, &len, sizeof(len));
+}
+
+static void note_timeout(struct sock *s, int name, const void *val)
+{
+	const struct timeval *tv = val;
+	bool on = tv->tv_sec || tv->tv_usec;
+
+	if (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW)
+		s->rcvtimeo = on;
+	else if (name == SO_SNDTIMEO || name == SO_SNDTIMEO_NEW)
+		s->sndtimeo = on;
+}
+
+long net_setsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
+		    uint32_t len)
+{
+	_Alignas(8) uint8_t buf[OPT_MAX] = {0};
+	const struct opt *o;
+	int err;
+
+	if (len > INT32_MAX)
+		return -EINVAL;
+	o = find(level, name, SET, &err);
+	if (!o)
+		return err;
+	if (len < o->min)
+		return -EINVAL;
+	len = MIN(len, (uint32_t)o->max);
+	if (gmem_read(t->proc->mm, buf, val, len))
+		return -EFAULT;
+	if (setsockopt(f->hostfd, level, name, buf, len))
+		return -errno;
+	if (level == SOL_SOCKET)
+		note_timeout(net_sock(f), name, buf);
+	return 0;
+}

@@ -1,0 +1,315 @@
+/* The top of /proc. */
+#include "sentry/procfs.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+#include "sentry/hostproc.h"
+
+#define USER_HZ	    100ull
+#define CPUINFO_MAX (8u << 20)
+
+static unsigned host_cpus = 1;
+
+unsigned procfs_cpus(void)
+{
+	return sandbox.config.cpus ? sandbox.config.cpus : host_cpus;
+}
+
+void procfs_uname(struct utsname *u)
+{
+	const struct pol_config *c = &sandbox.config;
+
+	uname(u);
+	if (!c->has_uname)
+		return;
+	if (c->uname_sysname)
+		snprintf(u->sysname, sizeof(u->sysname), "%s", c->uname_sysname);
+	if (c->uname_nodename)
+		snprintf(u->nodename, sizeof(u->nodename), "%s", c->uname_nodename);
+	if (c->uname_release)
+		snprintf(u->release, sizeof(u->release), "%s", c->uname_release);
+	if (c->uname_version)
+		snprintf(u->version, sizeof(u->version), "%s", c->uname_version);
+	if (c->uname_machine)
+		snprintf(u->machine, sizeof(u->machine), "%s", c->uname_machine);
+	if (c->uname_domain)
+		snprintf(u->domainname, sizeof(u->domainname), "%s", c->uname_domain);
+}
+
+/* ---- memory ---- */
+
+uint64_t procfs_mem_used(void)
+{
+	struct mm_usage u;
+	uint64_t sum = 0;
+	struct proc *p;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each(p, &sandbox.procs, node) {
+		if (!p->mm)
+			continue;
+		mm_usage(p->mm, &u);
+		sum += u.rss;
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	return sum;
+}
+
+uint64_t procfs_mem_total(void)
+{
+	struct sysinfo si;
+	uint64_t host = sysinfo(&si) ? 0 : (uint64_t)si.totalram * si.mem_unit;
+	uint64_t limit = sandbox.config.limit_memory;
+
+	return limit && limit < host ? limit : host;
+}
+
+/* What the host could still give. */
+static uint64_t host_available(void)
+{
+	struct buf text = BUF_INIT;
+	unsigned long long kib = 0;
+	const char *s;
+
+	if (!hostproc_read("meminfo", 16384, &text)) {
+		s = strstr(text.data, "MemAvailable:");
+		if (s)
+			sscanf(s, "MemAvailable: %llu", &kib);
+	}
+	buf_free(&text);
+	return kib * 1024;
+}
+
+static void meminfo_row(struct buf *out, const char *name, uint64_t bytes)
+{
+	char label[24];
+
+	snprintf(label, sizeof(label), "%s:", name);
+	buf_printf(out, "%-15s %8llu kB\n", label, (unsigned long long)bytes / 1024);
+}
+
+static int show_meminfo(const struct pseudo_key *k, struct buf *out)
+{
+	static const char *const none[] = {
+		"Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
+		"Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked",
+		"SwapTotal", "SwapFree", "Dirty", "Writeback"};
+	static const char *const none2[] = {
+		"Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable", "SUnreclaim",
+		"KernelStack", "PageTables", "NFS_Unstable", "Bounce", "WritebackTmp"};
+	uint64_t total = procfs_mem_total(), used = procfs_mem_used();
+	uint64_t left = total > used ? total - used : 0, host = host_available();
+
+	left = MIN(left, host);
+	meminfo_row(out, "MemTotal", total);
+	meminfo_row(out, "MemFree", left);
+	meminfo_row(out, "MemAvailable", left);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		meminfo_row(out, none[i], 0);
+	meminfo_row(out, "AnonPages", used);
+	for (size_t i = 0; i < ARRAY_SIZE(none2); i++)
+		meminfo_row(out, none2[i], 0);
+	meminfo_row(out, "CommitLimit", total);
+	meminfo_row(out, "Committed_AS", used);
+	meminfo_row(out, "VmallocTotal", 34359738367ull * 1024);
+	meminfo_row(out, "VmallocUsed", 0);
+	meminfo_row(out, "VmallocChunk", 0);
+	buf_puts(out, "HugePages_Total:       0\nHugePages_Free:        0\n"
+		      "HugePages_Rsvd:        0\nHugePages_Surp:        0\n");
+	meminfo_row(out, "Hugepagesize", 2 << 20);
+	return 0;
+}
+
+/* ---- processors and time ---- */
+
+/* The host's text for as many processors as the sandbox has. */
+static int show_cpuinfo(const struct pseudo_key *k, struct buf *out)
+{
+	unsigned left = procfs_cpus();
+	char *s, *end;
+	int r = hostproc_read("cpuinfo", CPUINFO_MAX, out);
+
+	if (r || !out->len)
+		return r;
+	for (s = out->data; left && (end = strstr(s, "\n\n")); left--)
+		s = end + 2;
+	if (!left) {
+		out->len = (size_t)(s - out->data);
+		*s = '\0';
+	}
+	return 0;
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t ticks(const struct timeval *tv)
+{
+	return (uint64_t)tv->tv_sec * USER_HZ + (uint64_t)tv->tv_usec / (1000000 / USER_HZ);
+}
+
+static int show_uptime(const struct pseudo_key *k, struct buf *out)
+{
+	uint64_t up = clock_ns(CLOCK_BOOTTIME) / 10000000, idle;
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	idle = up * procfs_cpus();
+	idle -= MIN(idle, ticks(&u.ru_utime) + ticks(&u.ru_stime));
+	buf_printf(out, "%llu.%02llu %llu.%02llu\n", (unsigned long long)up / 100,
+		   (unsigned long long)up % 100, (unsigned long long)idle / 100,
+		   (unsigned long long)idle % 100);
+	return 0;
+}
+
+static void cpu_row(struct buf *out, const char *name, uint64_t user, uint64_t sys, uint64_t all)
+{
+	buf_printf(out, "%s %llu 0 %llu %llu 0 0 0 0 0 0\n", name, (unsigned long long)user,
+		   (unsigned long long)sys,
+		   (unsigned long long)(all > user + sys ? all - user - sys : 0));
+}
+
+/* The sandbox's own use of the processors; the rest of the time counts as idle. */
+static int show_stat(const struct pseudo_key *k, struct buf *out)
+{
+	uint64_t boot = clock_ns(CLOCK_BOOTTIME), now = clock_ns(CLOCK_REALTIME);
+	uint64_t all = boot / (1000000000ull / USER_HZ), user, sys;
+	unsigned n = procfs_cpus();
+	struct rusage u;
+	char name[16];
+
+	getrusage(RUSAGE_SELF, &u);
+	user = ticks(&u.ru_utime);
+	sys = ticks(&u.ru_stime);
+	cpu_row(out, "cpu ", user, sys, all * n);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "cpu%u", i);
+		cpu_row(out, name, user / n + (i < user % n), sys / n + (i < sys % n), all);
+	}
+	buf_printf(out, "intr 0\nctxt %ld\nbtime %llu\nprocesses %d\n", u.ru_nvcsw + u.ru_nivcsw,
+		   (unsigned long long)((now - boot) / 1000000000ull), sandbox.next_pid - 1);
+	buf_puts(out, "procs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n");
+	return 0;
+}
+
+/* The load is the host's: that is what competes for the processors. */
+static int show_loadavg(const struct pseudo_key *k, struct buf *out)
+{
+	struct buf host = BUF_INIT;
+	int r = hostproc_read("loadavg", 256, &host), tasks = 0;
+	unsigned spaces = 0;
+	struct proc *p;
+	char *s;
+
+	if (r) {
+		buf_free(&host);
+		return r;
+	}
+	for (s = host.data; s && *s && spaces < 3; s++)
+		spaces += *s == ' ';
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each(p, &sandbox.procs, node)
+		tasks += p->nr_tasks;
+	pthread_mutex_unlock(&sandbox.lock);
+	buf_append(out, host.data, s ? (size_t)(s - host.data) : 0);
+	buf_printf(out, "1/%d %d\n", tasks, sandbox.next_pid - 1);
+	buf_free(&host);
+	return 0;
+}
+
+/* ---- identity of the system ---- */
+
+static int show_version(const struct pseudo_key *k, struct buf *out)
+{
+	struct utsname u;
+
+	procfs_uname(&u);
+	buf_printf(out, "%s version %s (sbx) %s\n", u.sysname, u.release, u.version);
+	return 0;
+}
+
+static int show_filesystems(const struct pseudo_key *k, struct buf *out)
+{
+	buf_puts(out, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n");
+	return 0;
+}
+
+static ssize_t link_self(const struct pseudo_key *k, char *buf, size_t size)
+{
+	char text[16];
+
+	if (!current)
+		return -ENOENT;
+	snprintf(text, sizeof(text), "%d", current->proc->pid);
+	return procfs_text(text, buf, size);
+}
+
+static ssize_t link_thread_self(const struct pseudo_key *k, char *buf, size_t size)
+{
+	char text[40];
+
+	if (!current)
+		return -ENOENT;
+	snprintf(text, sizeof(text), "%d/task/%d", current->proc->pid, current->tid);
+	return procfs_text(text, buf, size);
+}
+
+static ssize_t link_mounts(const struct pseudo_key *k, char *buf, size_t size)
+{
+	return procfs_text("self/mounts", buf, size);
+}
+
+static ssize_t link_net(const struct pseudo_key *k, char *buf, size_t size)
+{
+	return procfs_text("self/net", buf, size);
+}
+
+static void bind_pid(struct pseudo_key *k, int number)
+{
+	k->pid = number;
+}
+
+static const struct pseudo_entry top_members[] = {
+	PROC_REG("cpuinfo", 0444, show_cpuinfo),
+	PROC_REG("filesystems", 0444, show_filesystems),
+	PROC_REG("loadavg", 0444, show_loadavg),
+	PROC_REG("meminfo", 0444, show_meminfo),
+	PROC_LINK("mounts", link_mounts),
+	PROC_LINK("net", link_net),
+	PROC_LINK("self", link_self),
+	PROC_REG("stat", 0444, show_stat),
+	PROC_DIR("sys", 0555, procfs_sys),
+	PROC_LINK("thread-self", link_thread_self),
+	PROC_REG("uptime", 0444, show_uptime),
+	PROC_REG("version", 0444, show_version),
+	PROC_END,
+};
+
+static const struct pseudo_entry top = {
+	.name = "proc",
+	.mode = S_IFDIR | 0555,
+	.children = top_members,
+	.numbered = &procfs_pid_dir,
+	.next = procfs_next_pid,
+	.bind = bind_pid,
+};
+
+int procfs_root(struct vnode **out)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN); /* reads a host file: not possible later */
+
+	host_cpus = n > 0 ? (unsigned)n : 1;
+	return pseudo_root(&top, PROC_SUPER_MAGIC, out);
+}

@@ -1,0 +1,272 @@
+/* /proc/PID/{status,stat,statm}: what ps-like tools and language runtimes parse. */
+#include "sentry/procfs.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define USER_HZ	       100
+#define PF_RANDOMIZE   0x00400000u
+#define KIB(bytes)     ((unsigned long long)(bytes) / 1024)
+#define HUNDREDTHS(tv) ((unsigned long long)(tv).tv_sec * USER_HZ + (unsigned long long)(tv).tv_usec / 10000)
+
+/* Everything both files tell, copied under the locks. */
+struct snapshot {
+	int pid, tid, ppid, pgid, sid, nr_threads;
+	uint32_t uid, gid;
+	char comm[16], state;
+	uint64_t start_ns;
+	struct rlimit rss;
+	struct mm_usage mem;
+	struct mm_layout layout;
+	struct rusage usage;
+	int tty;
+	mode_t umask;
+	uint32_t nofile;
+};
+
+/* Device number of the terminal that the process has, as /proc/PID/stat encodes it; 0: none. */
+static int tty_of(struct fdtab *tab)
+{
+	struct stat st;
+	struct file *f;
+	int nr = 0;
+
+	for (int fd = 0; tab && fd <= 2 && !nr; fd++) {
+		f = fdtab_lookup(tab, fd);
+		if (!f)
+			continue;
+		if (f->kind == POL_FD_TTY && f->hostfd >= 0 && !fstat(f->hostfd, &st))
+			nr = (int)((major(st.st_rdev) << 8) | (minor(st.st_rdev) & 0xff) |
+				   (minor(st.st_rdev) & ~0xffu) << 12);
+		file_put(f);
+	}
+	return nr;
+}
+
+static void take_proc(struct proc *p, struct snapshot *s, struct mm **mm, struct fdtab **tab)
+{
+	pthread_mutex_lock(&p->lock);
+	s->pid = p->pid;
+	s->ppid = p->ppid;
+	s->pgid = p->pgid;
+	s->sid = p->sid;
+	s->nr_threads = p->nr_tasks;
+	s->uid = p->uid;
+	s->gid = p->gid;
+	s->start_ns = p->start_ns;
+	s->rss = p->rlim[RLIMIT_RSS];
+	s->nofile = (uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)UINT32_MAX);
+	s->umask = p->fs ? p->fs->umask : 022;
+	*mm = p->mm ? mm_get(p->mm) : NULL;
+	*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static int take(const struct pseudo_key *k, struct snapshot *s)
+{
+	struct mm *mm = NULL;
+	struct fdtab *tab = NULL;
+	struct task *t;
+	int r = procfs_task(k, &t);
+
+	if (r)
+		return r;
+	memset(s, 0, sizeof(*s));
+	take_proc(t->proc, s, &mm, &tab);
+	s->tid = t->tid;
+	memcpy(s->comm, t->comm, sizeof(s->comm));
+	s->comm[sizeof(s->comm) - 1] = '\0';
+	s->state = t == current ? 'R' : 'S';
+	getrusage(k->tid && t == current ? RUSAGE_THREAD : RUSAGE_SELF, &s->usage);
+	if (mm) {
+		mm_usage(mm, &s->mem);
+		s->layout = *mm_layout(mm);
+		mm_put(mm);
+	}
+	s->tty = tty_of(tab);
+	if (tab)
+		fdtab_put(tab);
+	task_put(t);
+	return 0;
+}
+
+/* ---- stat ---- */
+
+static void stat_ids(const struct snapshot *s, struct buf *out)
+{
+	buf_printf(out, "%d (%s) %c %d %d %d %d %d %u ", s->tid, s->comm, s->state, s->ppid, s->pgid,
+		   s->sid, s->tty, s->tty ? s->pgid : -1, PF_RANDOMIZE);
+}
+
+static void stat_times(const struct snapshot *s, struct buf *out)
+{
+	const struct rusage *u = &s->usage;
+
+	/* minflt cminflt majflt cmajflt utime stime cutime cstime priority nice threads 0 start */
+	buf_printf(out, "%ld 0 %ld 0 %llu %llu 0 0 20 0 %d 0 %llu ", u->ru_minflt, u->ru_majflt,
+		   HUNDREDTHS(u->ru_utime), HUNDREDTHS(u->ru_stime), s->nr_threads,
+		   (unsigned long long)(s->start_ns / (1000000000ull / USER_HZ)));
+}
+
+static void stat_memory(const struct snapshot *s, struct buf *out)
+{
+	const struct mm_layout *l = &s->layout;
+
+	/* vsize rss rsslim startcode endcode startstack kstkesp kstkeip */
+	buf_printf(out, "%llu %llu %llu %llu %llu %llu 0 0 ", (unsigned long long)s->mem.vsize,
+		   (unsigned long long)s->mem.rss / PLATFORM_PAGE,
+		   (unsigned long long)s->rss.rlim_cur, (unsigned long long)l->start_code,
+		   (unsigned long long)l->end_code, (unsigned long long)l->start_stack);
+}
+
+static void stat_rest(const struct snapshot *s, struct buf *out)
+{
+	const struct mm_layout *l = &s->layout;
+	int cpu = sched_getcpu();
+
+	/* signal blocked sigignore sigcatch wchan nswap cnswap exit_signal processor rt_priority
+	 * policy blkio guest cguest */
+	buf_printf(out, "0 0 0 0 0 0 0 17 %d 0 0 0 0 0 ", cpu < 0 ? 0 : cpu % (int)procfs_cpus());
+	/* start_data end_data start_brk arg_start arg_end env_start env_end exit_code */
+	buf_printf(out, "%llu %llu %llu %llu %llu %llu %llu 0\n", (unsigned long long)l->start_data,
+		   (unsigned long long)l->end_data, (unsigned long long)l->start_brk,
+		   (unsigned long long)l->arg_start, (unsigned long long)l->arg_end,
+		   (unsigned long long)l->env_start, (unsigned long long)l->env_end);
+}
+
+int procfs_show_stat(const struct pseudo_key *k, struct buf *out)
+{
+	struct snapshot s;
+	int r = take(k, &s);
+
+	if (r)
+		return r;
+	stat_ids(&s, out);
+	stat_times(&s, out);
+	stat_memory(&s, out);
+	stat_rest(&s, out);
+	return 0;
+}
+
+int procfs_show_statm(const struct pseudo_key *k, struct buf *out)
+{
+	struct snapshot s;
+	int r = take(k, &s);
+
+	if (r)
+		return r;
+	/* size resident shared text lib data dt, in pages */
+	buf_printf(out, "%llu %llu 0 %llu 0 %llu 0\n",
+		   (unsigned long long)s.mem.vsize / PLATFORM_PAGE,
+		   (unsigned long long)s.mem.rss / PLATFORM_PAGE,
+		   (unsigned long long)s.mem.text / PLATFORM_PAGE,
+		   (unsigned long long)(s.mem.data + s.mem.stack) / PLATFORM_PAGE);
+	return 0;
+}
+
+/* ---- status ---- */
+
+/* A name that the file's reader must not take for a line of its own. */
+static void put_name(struct buf *out, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '\n')
+			buf_puts(out, "\\n");
+		else if (*s == '\\')
+			buf_puts(out, "\\\\");
+		else
+			buf_putc(out, *s);
+	}
+}
+
+static void status_ids(const struct snapshot *s, struct buf *out)
+{
+	buf_puts(out, "Name:\t");
+	put_name(out, s->comm);
+	buf_printf(out, "\nUmask:\t%04o\nState:\t%s\n", s->umask,
+		   s->state == 'R' ? "R (running)" : "S (sleeping)");
+	buf_printf(out, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", s->pid, s->tid,
+		   s->ppid);
+	buf_printf(out, "Uid:\t%u\t%u\t%u\t%u\n", s->uid, s->uid, s->uid, s->uid);
+	buf_printf(out, "Gid:\t%u\t%u\t%u\t%u\n", s->gid, s->gid, s->gid, s->gid);
+	buf_printf(out, "FDSize:\t%u\nGroups:\t \n", MIN(s->nofile, 64u));
+	buf_printf(out, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\nKthread:\t0\n", s->pid,
+		   s->tid, s->pgid, s->sid);
+}
+
+static void status_memory(const struct snapshot *s, struct buf *out)
+{
+	const struct mm_usage *m = &s->mem;
+	uint64_t exe = s->layout.end_code - s->layout.start_code;
+	const struct {
+		const char *name;
+		uint64_t bytes;
+	} rows[] = {
+		{"VmPeak", m->vsize},	{"VmSize", m->vsize}, {"VmLck", m->locked}, {"VmPin", 0},
+		{"VmHWM", m->rss_peak}, {"VmRSS", m->rss},    {"RssAnon", m->rss},  {"RssFile", 0},
+		{"RssShmem", 0},	{"VmData", m->data},  {"VmStk", m->stack},  {"VmExe", exe},
+		{"VmLib", m->text > exe ? m->text - exe : 0}, {"VmPTE", 0},	    {"VmSwap", m->swap},
+		{"HugetlbPages", 0},
+	};
+	char name[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(name, sizeof(name), "%s:", rows[i].name);
+		buf_printf(out, "%s\t%8llu kB\n", name, KIB(rows[i].bytes));
+	}
+	buf_puts(out, "CoreDumping:\t0\nTHP_enabled:\t0\n");
+}
+
+static void status_signals(const struct snapshot *s, struct buf *out)
+{
+	static const char *const sets[] = {"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt",
+					   "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+
+	buf_printf(out, "Threads:\t%d\nSigQ:\t0/1024\n", s->nr_threads);
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		buf_printf(out, "%s:\t%016llx\n", sets[i], 0ull);
+	buf_puts(out, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+}
+
+static void status_cpus(const struct snapshot *s, struct buf *out)
+{
+	unsigned n = procfs_cpus(), words = (n + 31) / 32;
+
+	buf_puts(out, "Cpus_allowed:\t");
+	for (unsigned w = words; w-- > 0;) {
+		unsigned bits = MIN(n - w * 32, 32u);
+		uint32_t mask = bits == 32 ? UINT32_MAX : (1u << bits) - 1;
+
+		if (w == words - 1)
+			buf_printf(out, "%x", mask);
+		else
+			buf_printf(out, ",%08x", mask);
+	}
+	if (n > 1)
+		buf_printf(out, "\nCpus_allowed_list:\t0-%u\n", n - 1);
+	else
+		buf_puts(out, "\nCpus_allowed_list:\t0\n");
+	buf_puts(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\n");
+	buf_printf(out, "voluntary_ctxt_switches:\t%ld\nnonvoluntary_ctxt_switches:\t%ld\n",
+		   s->usage.ru_nvcsw, s->usage.ru_nivcsw);
+}
+
+int procfs_show_status(const struct pseudo_key *k, struct buf *out)
+{
+	struct snapshot s;
+	int r = take(k, &s);
+
+	if (r)
+		return r;
+	status_ids(&s, out);
+	status_memory(&s, out);
+	status_signals(&s, out);
+	status_cpus(&s, out);
+	return 0;
+}

@@ -1,0 +1,156 @@
+/* /proc/sys: the few settings that programs read. */
+#include "sentry/procfs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include "sentry/hostproc.h"
+
+#define PID_MAX	      4194304
+#define MAP_COUNT_MAX 65530
+
+/* ---- sys/kernel ---- */
+
+#define UNAME_FILE(field)                                                                          \
+	static int show_##field(const struct pseudo_key *k, struct buf *out)                       \
+	{                                                                                          \
+		struct utsname u;                                                                  \
+		procfs_uname(&u);                                                                  \
+		buf_printf(out, "%s\n", u.field);                                                  \
+		return 0;                                                                          \
+	}
+UNAME_FILE(sysname)
+UNAME_FILE(release)
+UNAME_FILE(version)
+UNAME_FILE(nodename)
+UNAME_FILE(domainname)
+
+/* Version 4 of the UUIDs: random but for the version and variant bits. */
+static int print_uuid(unsigned char b[16], struct buf *out)
+{
+	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+	for (int i = 0; i < 16; i++)
+		buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
+	buf_putc(out, '\n');
+	return 0;
+}
+
+static int show_uuid(const struct pseudo_key *k, struct buf *out)
+{
+	unsigned char b[16];
+
+	return getrandom(b, sizeof(b), 0) == sizeof(b) ? print_uuid(b, out) : -EIO;
+}
+
+/* One for the life of the sandbox. */
+static int show_boot_id(const struct pseudo_key *k, struct buf *out)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static unsigned char id[16];
+	static bool made;
+	unsigned char b[16];
+
+	pthread_mutex_lock(&lock);
+	if (!made)
+		made = getrandom(id, sizeof(id), 0) == sizeof(id);
+	memcpy(b, id, sizeof(b));
+	pthread_mutex_unlock(&lock);
+	return made ? print_uuid(b, out) : -EIO;
+}
+
+#define CONST_FILE(name, value)                                                                    \
+	static int show_##name(const struct pseudo_key *k, struct buf *out)                        \
+	{                                                                                          \
+		buf_printf(out, "%lld\n", (long long)(value));                                     \
+		return 0;                                                                          \
+	}
+CONST_FILE(pid_max, PID_MAX)
+CONST_FILE(entropy, 256)
+CONST_FILE(ngroups_max, 65536)
+CONST_FILE(cap_last_cap, 40)
+CONST_FILE(randomize_va_space, 2)
+CONST_FILE(overflow_id, 65534)
+CONST_FILE(overcommit_memory, 1) /* mappings are never refused for what they might use */
+CONST_FILE(overcommit_ratio, 50)
+CONST_FILE(max_map_count, MAP_COUNT_MAX)
+CONST_FILE(mmap_min_addr, 65536)
+CONST_FILE(file_max, INT64_MAX)
+CONST_FILE(nr_open, 1048576)
+
+static int show_threads_max(const struct pseudo_key *k, struct buf *out)
+{
+	uint64_t n = sandbox.config.limit_processes;
+
+	buf_printf(out, "%llu\n", (unsigned long long)(n ? n : PID_MAX));
+	return 0;
+}
+
+static int show_pipe_max(const struct pseudo_key *k, struct buf *out)
+{
+	return hostproc_read("sys/fs/pipe-max-size", 64, out);
+}
+
+static int show_somaxconn(const struct pseudo_key *k, struct buf *out)
+{
+	return hostproc_read("sys/net/core/somaxconn", 64, out);
+}
+
+static const struct pseudo_entry random_dir[] = {
+	PROC_REG("boot_id", 0444, show_boot_id),
+	PROC_REG("entropy_avail", 0444, show_entropy),
+	PROC_REG("poolsize", 0444, show_entropy),
+	PROC_REG("uuid", 0444, show_uuid),
+	PROC_END,
+};
+
+static const struct pseudo_entry kernel_dir[] = {
+	PROC_REG("cap_last_cap", 0444, show_cap_last_cap),
+	PROC_REG("domainname", 0444, show_domainname),
+	PROC_REG("hostname", 0444, show_nodename),
+	PROC_REG("ngroups_max", 0444, show_ngroups_max),
+	PROC_REG("osrelease", 0444, show_release),
+	PROC_REG("ostype", 0444, show_sysname),
+	PROC_REG("overflowgid", 0444, show_overflow_id),
+	PROC_REG("overflowuid", 0444, show_overflow_id),
+	PROC_REG("pid_max", 0444, show_pid_max),
+	PROC_DIR("random", 0555, random_dir),
+	PROC_REG("randomize_va_space", 0444, show_randomize_va_space),
+	PROC_REG("threads-max", 0444, show_threads_max),
+	PROC_REG("version", 0444, show_version),
+	PROC_END,
+};
+
+static const struct pseudo_entry vm_dir[] = {
+	PROC_REG("max_map_count", 0444, show_max_map_count),
+	PROC_REG("mmap_min_addr", 0444, show_mmap_min_addr),
+	PROC_REG("overcommit_memory", 0444, show_overcommit_memory),
+	PROC_REG("overcommit_ratio", 0444, show_overcommit_ratio),
+	PROC_END,
+};
+
+static const struct pseudo_entry fs_dir[] = {
+	PROC_REG("file-max", 0444, show_file_max),
+	PROC_REG("nr_open", 0444, show_nr_open),
+	PROC_REG("pipe-max-size", 0444, show_pipe_max),
+	PROC_END,
+};
+
+static const struct pseudo_entry core_dir[] = {
+	PROC_REG("somaxconn", 0444, show_somaxconn),
+	PROC_END,
+};
+
+static const struct pseudo_entry net_dir[] = {
+	PROC_DIR("core", 0555, core_dir),
+	PROC_END,
+};
+
+const struct pseudo_entry procfs_sys[] = {
+	PROC_DIR("fs", 0555, fs_dir),
+	PROC_DIR("kernel", 0555, kernel_dir),
+	PROC_DIR("net", 0555, net_dir),
+	PROC_DIR("vm", 0555, vm_dir),
+	PROC_END,
+};

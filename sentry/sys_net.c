@@ -1,0 +1,350 @@
+/* Sockets and their addresses: socket to shutdown. Messages are in sys_msg.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "sentry/net.h"
+#include "sentry/ready.h"
+#include "sentry/sys.h"
+
+#define TYPE_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+static void sock_release(struct file *f)
+{
+	struct sock *s = f->priv;
+	bool is_unix = s->domain == AF_UNIX;
+
+	net_name_release(&s->name);
+	free(s);
+	f->priv = NULL;
+	if (!is_unix)
+		return;
+	/* Messages that nobody will read any more may hold open files. */
+	close(f->hostfd);
+	f->hostfd = -1;
+	net_rights_sweep();
+}
+
+const struct file_ops file_sock_ops = {
+	.release = sock_release,
+};
+
+struct sock *net_sock(const struct file *f)
+{
+	return f->ops == &file_sock_ops ? f->priv : NULL;
+}
+
+struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsigned flags)
+{
+	struct sock *s = calloc(1, sizeof(*s));
+	struct file *f;
+
+	if (!s) {
+		close(hostfd);
+		return NULL;
+	}
+	s->domain = domain;
+	s->type = type;
+	s->protocol = protocol;
+	f = file_new(&file_sock_ops, hostfd, flags, POL_FD_SOCKET);
+	if (!f) {
+		free(s);
+		return NULL;
+	}
+	f->priv = s;
+	return f;
+}
+
+/* Which sockets exist in here. 0 or -errno, as Linux says it. */
+static int check_kind(int domain, int type, int protocol)
+{
+	if (domain == AF_UNIX) {
+		if (protocol && protocol != PF_UNIX)
+			return -EPROTONOSUPPORT;
+		return type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET
+			       ? 0
+			       : -ESOCKTNOSUPPORT;
+	}
+	if (domain != AF_INET && domain != AF_INET6)
+		return -EAFNOSUPPORT;
+	if (type == SOCK_RAW)
+		return -EPERM;
+	if (type == SOCK_STREAM)
+		return protocol && protocol != IPPROTO_TCP ? -EPROTONOSUPPORT : 0;
+	if (type == SOCK_DGRAM)
+		return protocol && protocol != IPPROTO_UDP ? -EPROTONOSUPPORT : 0;
+	return -ESOCKTNOSUPPORT;
+}
+
+static int parse_kind(struct sysargs *a, int *type, unsigned *flags)
+{
+	*flags = A_UINT(a, 1) & ~0xfu;
+	*type = A_INT(a, 1) & 0xf;
+	if (*flags & ~TYPE_FLAGS)
+		return -EINVAL;
+	return check_kind(A_INT(a, 0), *type, A_INT(a, 2));
+}
+
+static unsigned file_flags(unsigned sock_flags)
+{
+	return O_RDWR | (sock_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
+}
+
+long sys_socket(struct task *t, struct sysargs *a)
+{
+	unsigned flags;
+	struct file *f;
+	int type, fd, err = parse_kind(a, &type, &flags);
+
+	if (err)
+		return err;
+	fd = socket(A_INT(a, 0), type | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), A_INT(a, 2));
+	if (fd < 0)
+		return -errno;
+	f = net_file_new(fd, A_INT(a, 0), type, A_INT(a, 2), file_flags(flags));
+	if (!f)
+		return -ENOMEM;
+	return fdtab_install(t->proc->fdtab, f, 0, flags & SOCK_CLOEXEC);
+}
+
+static struct file *pair_end(int hostfd, int type, unsigned flags)
+{
+	struct file *f = net_file_new(hostfd, AF_UNIX, type, 0, file_flags(flags));
+
+	if (f)
+		net_sock(f)->peer_inside = true;
+	return f;
+}
+
+long sys_socketpair(struct task *t, struct sysargs *a)
+{
+	struct file *f[2];
+	unsigned flags;
+	int type, sv[2], err = parse_kind(a, &type, &flags);
+
+	if (err)
+		return err;
+	if (A_INT(a, 0) != AF_UNIX)
+		return -EOPNOTSUPP;
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, sv))
+		return -errno;
+	f[0] = pair_end(sv[0], type, flags);
+	f[1] = pair_end(sv[1], type, flags);
+	if (!f[0] || !f[1]) {
+		if (f[0])
+			file_put(f[0]);
+		if (f[1])
+			file_put(f[1]);
+		return -ENOMEM;
+	}
+	return ready_install_pair(t, f, flags & SOCK_CLOEXEC, A_PTR(a, 3));
+}
+
+/* ---- addresses ---- */
+
+static int sock_of(struct sysargs *a, struct sock **s)
+{
+	if (!a->file[0])
+		return -EBADF;
+	*s = net_sock(a->file[0]);
+	return *s ? 0 : -ENOTSOCK;
+}
+
+/* The address that was judged, or NULL: then the call was not prepared and must not be made. */
+static struct net_target *judged(struct sysargs *a)
+{
+	return a->net && a->net->n ? &a->net->target[0] : NULL;
+}
+
+long sys_bind(struct task *t, struct sysargs *a)
+{
+	struct net_target *tg = judged(a);
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	if (err)
+		return err;
+	if (!tg)
+		return -EPERM;
+	if (s->domain == AF_UNIX)
+		return net_name_bind(t, a->file[0], tg);
+	if (bind(a->file[0]->hostfd, (struct sockaddr *)&tg->host, tg->host_len))
+		return -errno;
+	s->bound = true;
+	return 0;
+}
+
+long sys_listen(struct task *t, struct sysargs *a)
+{
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	if (err)
+		return err;
+	if (s->domain != AF_UNIX && !s->bound && !judged(a))
+		return -EPERM;
+	return listen(a->file[0]->hostfd, A_INT(a, 1)) ? -errno : 0;
+}
+
+/* Is the process at the other end of a connected unix socket this sandbox itself? */
+static bool peer_is_us(int hostfd)
+{
+	struct ucred c;
+	socklen_t n = sizeof(c);
+
+	return !getsockopt(hostfd, SOL_SOCKET, SO_PEERCRED, &c, &n) && n == sizeof(c) &&
+	       c.pid == getpid();
+}
+
+long sys_connect(struct task *t, struct sysargs *a)
+{
+	struct net_target *tg = judged(a);
+	struct sock *s;
+	long r = sock_of(a, &s);
+
+	if (r)
+		return r;
+	if (!tg)
+		return -EPERM;
+	if (s->domain == AF_UNIX && !tg->disconnect) {
+		r = net_name_connect(tg);
+		if (r)
+			return r;
+	}
+	r = task_host_call(t, SYS_connect, a->file[0]->hostfd, (long)&tg->host, tg->host_len, 0, 0,
+			   0);
+	if (!r && s->domain == AF_UNIX)
+		s->peer_inside = s->type == SOCK_DGRAM ? tg->inside
+						       : peer_is_us(a->file[0]->hostfd);
+	return r == -ERESTARTSYS && s->sndtimeo ? -EINTR : r;
+}
+
+int net_addr_write(struct task *t, const struct sockaddr_storage *ss, socklen_t len,
+		   struct gptr addr, struct gptr lenp)
+{
+	struct sockaddr_storage copy = *ss;
+	int room;
+
+	if (!addr.addr)
+		return 0;
+	if (gmem_read(t->proc->mm, &room, lenp, sizeof(room)))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	len = len < sizeof(copy) ? len : sizeof(copy);
+	net_name_translate(&copy, &len);
+	if ((socklen_t)room > len)
+		room = len;
+	if (room && gmem_write(t->proc->mm, addr, &copy, room))
+		return -EFAULT;
+	return gmem_write(t->proc->mm, lenp, &len, sizeof(len));
+}
+
+static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	struct sock *s;
+	struct file *f;
+	long r = sock_of(a, &s);
+
+	if (r)
+		return r;
+	if (flags & ~TYPE_FLAGS)
+		return -EINVAL;
+	r = task_host_call(t, SYS_accept4, a->file[0]->hostfd, (long)&ss, (long)&len,
+			   SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, 0);
+	if (r < 0)
+		return r == -ERESTARTSYS && s->rcvtimeo ? -EINTR : r;
+	f = net_file_new(r, s->domain, s->type, s->protocol, file_flags(flags));
+	if (!f)
+		return -ENOMEM;
+	net_sock(f)->peer_inside = s->domain == AF_UNIX && peer_is_us(f->hostfd);
+	r = net_addr_write(t, &ss, len, A_PTR(a, 1), A_PTR(a, 2));
+	if (r) {
+		file_put(f);
+		return r;
+	}
+	return fdtab_install(t->proc->fdtab, f, 0, flags & SOCK_CLOEXEC);
+}
+
+long sys_accept(struct task *t, struct sysargs *a)
+{
+	return do_accept(t, a, 0);
+}
+
+long sys_accept4(struct task *t, struct sysargs *a)
+{
+	return do_accept(t, a, A_UINT(a, 3));
+}
+
+typedef int name_fn(int fd, struct sockaddr *addr, socklen_t *len);
+
+static long do_name(struct task *t, struct sysargs *a, name_fn *get)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	if (err)
+		return err;
+	if (get(a->file[0]->hostfd, (struct sockaddr *)&ss, &len))
+		return -errno;
+	if (!A_PTR(a, 1).addr)
+		return -EFAULT;
+	return net_addr_write(t, &ss, len, A_PTR(a, 1), A_PTR(a, 2));
+}
+
+static int host_sockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return getsockname(fd, addr, len);
+}
+
+static int host_peername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return getpeername(fd, addr, len);
+}
+
+long sys_getsockname(struct task *t, struct sysargs *a)
+{
+	return do_name(t, a, host_sockname);
+}
+
+long sys_getpeername(struct task *t, struct sysargs *a)
+{
+	return do_name(t, a, host_peername);
+}
+
+long sys_shutdown(struct task *t, struct sysargs *a)
+{
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	if (err)
+		return err;
+	return shutdown(a->file[0]->hostfd, A_INT(a, 1)) ? -errno : 0;
+}
+
+long sys_getsockopt(struct task *t, struct sysargs *a)
+{
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	return err ? err
+		   : net_getsockopt(t, a->file[0], A_INT(a, 1), A_INT(a, 2), A_PTR(a, 3),
+				    A_PTR(a, 4));
+}
+
+long sys_setsockopt(struct task *t, struct sysargs *a)
+{
+	struct sock *s;
+	int err = sock_of(a, &s);
+
+	return err ? err
+		   : net_setsockopt(t, a->file[0], A_INT(a, 1), A_INT(a, 2), A_PTR(a, 3),
+				    A_UINT(a, 4));
+}

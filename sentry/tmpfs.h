@@ -1,0 +1,122 @@
+/* Inside of the in-memory file system: shared by the tmpfs*.c files only.
+ *
+ * A node is a vnode; a directory entry holds a reference to its node, open files hold another. Locks:
+ * tnode.lock (contents of a regular file, fifo ends) before tmpfs.lock (names, links, attributes). */
+#ifndef SBX_SENTRY_TMPFS_H
+#define SBX_SENTRY_TMPFS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+#include "base/overflow.h"
+#include "sentry/vfs.h"
+
+#define TMPFS_PAGE	 4096u
+#define TMPFS_NODE_COST	 1024u	    /* charged for each node beside its contents */
+#define TMPFS_ENTRY_COST 384u	    /* charged for each name */
+#define TMPFS_PARK_MAX	 (64 * 1024) /* closed files up to this size need no descriptor */
+#define TMPFS_LINK_MAX	 65000u
+
+struct tmpfs {
+	pthread_mutex_t lock;
+	uint64_t limit; /* bytes */
+	_Atomic uint64_t used;
+	_Atomic uint64_t nr_nodes; /* the last node frees this structure */
+	_Atomic uint64_t next_ino;
+	uint64_t seed;
+};
+
+struct tentry { /* a name */
+	struct tentry *next; /* in the bucket */
+	struct tnode *dir, *node;
+	uint32_t hash, slot;
+	char name[];
+};
+
+struct tslot { /* place in directory order: the getdents offset is a function of its index */
+	struct tentry *entry; /* NULL: free */
+	uint32_t next_free;
+};
+
+struct tdir {
+	struct tentry **buckets;
+	uint32_t nr_buckets; /* power of two, or 0 */
+	struct tslot *slots;
+	uint32_t nr_slots, cap_slots, free_slot; /* free_slot: UINT32_MAX for none */
+	uint32_t count, subdirs;
+	struct tnode *parent; /* NULL: the root, or removed */
+};
+
+struct tdata { /* regular file: exactly one of memfd, parked holds it; neither when empty */
+	int memfd;
+	char *parked;
+	uint64_t parked_size;
+	uint64_t charged; /* pages */
+	unsigned opens;
+	struct timespec seen_mtime, seen_atime; /* memfd's, when the node's times were last synced */
+};
+
+struct tfifo {
+	int host; /* O_PATH descriptor of a host pipe, or -1 until the first open */
+	unsigned readers, writers;
+	_Atomic uint32_t opened_r, opened_w; /* counts of opens: futex words for the other side */
+};
+
+struct tnode {
+	struct vnode vn; /* first: a vnode of this file system is a tnode */
+	struct tmpfs *fs;
+	pthread_mutex_t lock;
+	mode_t perm; /* permission bits and setuid, setgid, sticky */
+	uid_t uid;
+	gid_t gid;
+	dev_t rdev;
+	uint32_t nlink;
+	struct timespec atime, mtime, ctime, btime;
+	struct tentry *entry; /* a name of it, for its path; NULL when not known */
+	union {
+		struct tdir dir;
+		struct tdata data;
+		struct tfifo fifo;
+		char *target; /* symlink */
+	};
+};
+
+static inline struct tnode *tnode_of(struct vnode *vn)
+{
+	return container_of(vn, struct tnode, vn);
+}
+
+struct timespec tmpfs_now(void);
+int tmpfs_getattr(struct task *t, struct vnode *vn, struct statx *st);
+
+/* Takes n bytes of the file system's space. 0 or -ENOSPC. */
+int tmpfs_charge(struct tmpfs *fs, uint64_t n);
+void tmpfs_uncharge(struct tmpfs *fs, uint64_t n);
+
+/* ---- tmpfs_dir.c: names; the caller holds tmpfs.lock ---- */
+struct tentry *tmpfs_dir_find(struct tnode *dir, const char *name);
+/* Adds name -> node (takes over one reference of node on success; nlink is the caller's). 0 or -errno. */
+int tmpfs_dir_add(struct tnode *dir, const char *name, struct tnode *node);
+/* Removes and frees the entry; the caller gets its reference of the node. */
+void tmpfs_dir_del(struct tentry *entry);
+void tmpfs_dir_free(struct tnode *dir);
+int tmpfs_dir_open(struct tnode *dir, unsigned flags, struct file **out);
+
+/* ---- tmpfs_data.c: contents of regular files ---- */
+void tmpfs_data_init(struct tnode *n);
+void tmpfs_data_free(struct tnode *n);
+int tmpfs_data_open(struct tnode *n, unsigned flags, struct file **out);
+int tmpfs_data_truncate(struct tnode *n, off_t len);
+/* Size and blocks of n, and its times brought up to date with what the host saw. Caller holds n->lock
+ * and then tmpfs.lock. */
+void tmpfs_data_sync(struct tnode *n, uint64_t *size, uint64_t *blocks);
+/* After atime or mtime were set: what the host has must not override them. Locks as above. */
+void tmpfs_data_times_set(struct tnode *n);
+
+/* ---- tmpfs_fifo.c ---- */
+int tmpfs_fifo_open(struct task *t, struct tnode *n, unsigned flags, struct file **out);
+void tmpfs_fifo_free(struct tnode *n);
+
+#endif

@@ -1,0 +1,395 @@
+/* Contents of regular files of the in-memory file system. Each file with users has a memfd, whose
+ * descriptors serve reads, mappings and locks; everything that can make it larger passes here and is
+ * charged by size in whole pages, so sparse files and later stores into mappings are paid for when the
+ * size changes. Small files that nobody has open are kept on the heap: a tree of many files must not
+ * use up host descriptors. */
+#include "sentry/tmpfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "sentry/hostproc.h"
+
+static uint64_t pages_of(uint64_t size)
+{
+	return size / TMPFS_PAGE + !!(size % TMPFS_PAGE);
+}
+
+static bool ts_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static void remember_times(struct tdata *d)
+{
+	struct stat st;
+
+	if (fstat(d->memfd, &st))
+		return;
+	d->seen_mtime = st.st_mtim;
+	d->seen_atime = st.st_atim;
+}
+
+void tmpfs_data_init(struct tnode *n)
+{
+	n->data.memfd = -1;
+}
+
+void tmpfs_data_free(struct tnode *n)
+{
+	if (n->data.memfd >= 0)
+		close(n->data.memfd);
+	free(n->data.parked);
+	tmpfs_uncharge(n->fs, n->data.charged * TMPFS_PAGE);
+}
+
+/* Makes sure the memfd exists. */
+static int unpark(struct tnode *n)
+{
+	struct tdata *d = &n->data;
+	ssize_t r;
+	int fd;
+
+	if (d->memfd >= 0)
+		return 0;
+	fd = memfd_create("tmpfs", MFD_CLOEXEC);
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE ? -ENFILE : -ENOMEM;
+	if (d->parked) {
+		r = pwrite(fd, d->parked, d->parked_size, 0);
+		if (r != (ssize_t)d->parked_size) {
+			close(fd);
+			return -ENOMEM;
+		}
+		free(d->parked);
+		d->parked = NULL;
+		d->parked_size = 0;
+	}
+	d->memfd = fd;
+	remember_times(d);
+	return 0;
+}
+
+/* Moves the contents of a small file to the heap and closes the memfd; keeps it when memory is short. */
+static void park(struct tnode *n)
+{
+	struct tdata *d = &n->data;
+	uint64_t size, blocks;
+	char *copy = NULL;
+
+	pthread_mutex_lock(&n->fs->lock);
+	tmpfs_data_sync(n, &size, &blocks);
+	pthread_mutex_unlock(&n->fs->lock);
+	if (size > TMPFS_PARK_MAX)
+		return;
+	if (size) {
+		copy = malloc(size);
+		if (!copy || pread(d->memfd, copy, size, 0) != (ssize_t)size) {
+			free(copy);
+			return;
+		}
+	}
+	close(d->memfd);
+	d->memfd = -1;
+	d->parked = copy;
+	d->parked_size = size;
+}
+
+void tmpfs_data_sync(struct tnode *n, uint64_t *size, uint64_t *blocks)
+{
+	struct tdata *d = &n->data;
+	struct stat st;
+
+	*size = d->parked_size;
+	*blocks = pages_of(d->parked_size) * (TMPFS_PAGE / 512);
+	if (d->memfd < 0 || fstat(d->memfd, &st))
+		return;
+	*size = (uint64_t)st.st_size;
+	*blocks = (uint64_t)st.st_blocks;
+	if (!ts_equal(&st.st_mtim, &d->seen_mtime))
+		n->mtime = n->ctime = d->seen_mtime = st.st_mtim;
+	if (!ts_equal(&st.st_atim, &d->seen_atime))
+		n->atime = d->seen_atime = st.st_atim;
+}
+
+void tmpfs_data_times_set(struct tnode *n)
+{
+	if (n->data.memfd >= 0)
+		remember_times(&n->data);
+}
+
+static off_t current_size(const struct tdata *d)
+{
+	struct stat st;
+
+	return fstat(d->memfd, &st) ? 0 : st.st_size;
+}
+
+/* Charges for a size of at least `size` bytes. Caller holds n->lock. */
+static int reserve(struct tnode *n, uint64_t size)
+{
+	uint64_t want = pages_of(size);
+	int r;
+
+	if (want <= n->data.charged)
+		return 0;
+	r = tmpfs_charge(n->fs, (want - n->data.charged) * TMPFS_PAGE);
+	if (!r)
+		n->data.charged = want;
+	return r;
+}
+
+/* Gives back what is charged beyond `size` bytes. */
+static void give_back(struct tnode *n, uint64_t size)
+{
+	uint64_t keep = pages_of(size);
+
+	if (keep >= n->data.charged)
+		return;
+	tmpfs_uncharge(n->fs, (n->data.charged - keep) * TMPFS_PAGE);
+	n->data.charged = keep;
+}
+
+static int truncate_locked(struct tnode *n, off_t len)
+{
+	int r;
+
+	if (len < 0)
+		return -EINVAL;
+	r = reserve(n, (uint64_t)len);
+	if (!r)
+		r = unpark(n);
+	if (!r && ftruncate(n->data.memfd, len))
+		r = -errno;
+	if (!r)
+		give_back(n, (uint64_t)len);
+	return r;
+}
+
+int tmpfs_data_truncate(struct tnode *n, off_t len)
+{
+	int r;
+
+	pthread_mutex_lock(&n->lock);
+	r = truncate_locked(n, len);
+	if (!n->data.opens && n->data.memfd >= 0)
+		park(n);
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
+/* ---- open files: priv is the node ---- */
+
+static size_t iov_total(const struct iovec *iov, int n)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < n; i++)
+		if (add_overflow(total, iov[i].iov_len, &total))
+			return SIZE_MAX;
+	return total;
+}
+
+/* Copies the part of src that holds the first max bytes. */
+static int iov_cut(struct iovec *dst, const struct iovec *src, int n, size_t max)
+{
+	int i;
+
+	for (i = 0; i < n && max; i++) {
+		dst[i] = src[i];
+		dst[i].iov_len = MIN(src[i].iov_len, max);
+		max -= dst[i].iov_len;
+	}
+	return i;
+}
+
+/* How many of `want` bytes at pos fit into the limit; reserves them. 0: none. */
+static size_t reserve_write(struct tnode *n, off_t pos, size_t want)
+{
+	uint64_t end, room;
+
+	if (want > (uint64_t)INT64_MAX - (uint64_t)pos)
+		want = (size_t)(INT64_MAX - pos);
+	end = (uint64_t)pos + want;
+	if (!reserve(n, end))
+		return want;
+	room = n->fs->limit - MIN(n->fs->limit, atomic_load(&n->fs->used));
+	end = (n->data.charged + room / TMPFS_PAGE) * TMPFS_PAGE;
+	if (end <= (uint64_t)pos || reserve(n, end))
+		return 0;
+	return (size_t)MIN((uint64_t)want, end - (uint64_t)pos);
+}
+
+static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec *iov, int cnt,
+			    off_t off)
+{
+	struct iovec cut[GMEM_IOV_MAX];
+	off_t size = current_size(&n->data), pos = off;
+	bool append = f->flags & O_APPEND;
+	uint64_t charged = n->data.charged;
+	size_t want, total = iov_total(iov, cnt);
+	ssize_t r;
+
+	if (append)
+		pos = size;
+	else if (off < 0)
+		pos = lseek(f->hostfd, 0, SEEK_CUR);
+	if (pos < 0)
+		return -errno;
+	if (!total)
+		return 0;
+	want = reserve_write(n, pos, total);
+	if (!want)
+		return pos == INT64_MAX ? -EFBIG : -ENOSPC;
+	cnt = iov_cut(cut, iov, MIN(cnt, GMEM_IOV_MAX), want);
+	r = pwritev(f->hostfd, cut, cnt, pos);
+	if (r < 0)
+		r = -errno;
+	else if (off < 0)
+		lseek(f->hostfd, pos + r, SEEK_SET);
+	size = current_size(&n->data);
+	if (pages_of((uint64_t)size) < n->data.charged)
+		give_back(n, MAX(charged * TMPFS_PAGE, (uint64_t)size));
+	return r;
+}
+
+static ssize_t data_write(struct task *t, struct file *f, const struct iovec *iov, int cnt, off_t off)
+{
+	struct tnode *n = f->priv;
+	ssize_t r;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	pthread_mutex_lock(&n->lock);
+	r = write_locked(n, f, iov, cnt, off);
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
+static int data_truncate(struct task *t, struct file *f, off_t len)
+{
+	struct tnode *n = f->priv;
+	int r;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY)
+		return -EINVAL;
+	pthread_mutex_lock(&n->lock);
+	r = truncate_locked(n, len);
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
+static int data_fallocate(struct task *t, struct file *f, int mode, off_t off, off_t len)
+{
+	struct tnode *n = f->priv;
+	off_t end;
+	int r = 0;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
+	if (off < 0 || len <= 0)
+		return -EINVAL;
+	if (add_overflow(off, len, &end))
+		return -EFBIG;
+	pthread_mutex_lock(&n->lock);
+	if (!(mode & FALLOC_FL_PUNCH_HOLE))
+		r = reserve(n, (uint64_t)end);
+	if (!r && fallocate(f->hostfd, mode, off, len))
+		r = -errno;
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
+static int data_fstat(struct task *t, struct file *f, struct statx *st)
+{
+	struct tnode *n = f->priv;
+
+	return tmpfs_getattr(t, &n->vn, st);
+}
+
+static void data_release(struct file *f)
+{
+	struct tnode *n = f->priv;
+
+	pthread_mutex_lock(&n->lock);
+	if (!--n->data.opens && n->data.memfd >= 0)
+		park(n);
+	pthread_mutex_unlock(&n->lock);
+	vnode_put(&n->vn);
+}
+
+static const struct file_ops data_file_ops = {
+	.write = data_write,
+	.truncate = data_truncate,
+	.fallocate = data_fallocate,
+	.fstat = data_fstat,
+	.release = data_release,
+};
+
+static int path_fstat(struct task *t, struct file *f, struct statx *st)
+{
+	return data_fstat(t, f, st);
+}
+
+static void path_release(struct file *f)
+{
+	struct tnode *n = f->priv;
+
+	vnode_put(&n->vn);
+}
+
+/* O_PATH: a name held open, nothing more. */
+static const struct file_ops path_file_ops = {
+	.fstat = path_fstat,
+	.release = path_release,
+};
+
+static int open_locked(struct tnode *n, unsigned flags, struct file **out)
+{
+	int fd, r;
+
+	r = unpark(n);
+	if (r)
+		return r;
+	fd = hostproc_reopen(n->data.memfd, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT));
+	if (fd < 0)
+		return fd == -EMFILE ? -ENFILE : fd;
+	if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
+		r = truncate_locked(n, 0);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	*out = file_new(&data_file_ops, fd, flags & ~(unsigned)O_TRUNC, POL_FD_FILE);
+	if (!*out)
+		return -ENOMEM;
+	n->data.opens++;
+	return 0;
+}
+
+int tmpfs_data_open(struct tnode *n, unsigned flags, struct file **out)
+{
+	int r;
+
+	if (flags & O_PATH) {
+		*out = file_new(&path_file_ops, -1, flags, POL_FD_FILE);
+		r = *out ? 0 : -ENOMEM;
+	} else {
+		pthread_mutex_lock(&n->lock);
+		r = open_locked(n, flags, out);
+		if (r && !n->data.opens && n->data.memfd >= 0)
+			park(n);
+		pthread_mutex_unlock(&n->lock);
+	}
+	if (r)
+		return r;
+	(*out)->priv = n;
+	vnode_get(&n->vn);
+	return 0;
+}
