@@ -19,7 +19,24 @@ sentry_memory = \
 
 # Tasks, signals, time
 sentry_tasks = \
-	sentry/task.h
+	sentry/auditx.c sentry/auditx.h \
+	sentry/decode.c sentry/decode.h \
+	sentry/dispatch.c \
+	sentry/fault.c \
+	sentry/futex.c sentry/futex.h \
+	sentry/hostcall.c sentry/hostcall_asm.S \
+	sentry/sandbox.c \
+	sentry/sigframe.c \
+	sentry/signal.c sentry/signal.h \
+	sentry/sys_futex.c \
+	sentry/sys_proc.c \
+	sentry/sys_sched.c \
+	sentry/sys_signal.c \
+	sentry/sys_thread.c \
+	sentry/sys_time.c \
+	sentry/systable.c sentry/systable.h \
+	sentry/task.c sentry/task.h sentry/task_int.h \
+	sentry/timer.c sentry/timer.h
 
 # Names and files
 sentry_files = \

@@ -19,6 +19,8 @@
 #define SYS_MAX_PATHS 2
 #define SYS_STRUCT_MAX 128
 
+struct net_call;
+
 struct sysargs {
 	const struct sys_desc *desc;
 	uint32_t nr;
@@ -44,8 +46,9 @@ struct sysargs {
 	uint8_t strct[SYS_STRUCT_MAX];
 	size_t strct_size;
 	int strct_err;
-	char str[256]; /* STR: the copied string */
+	char *str; /* STR: the copied string, up to PATH_MAX */
 	int str_err;
+	struct net_call *net; /* addresses that the net gate judged; sentry/net.h */
 };
 
 #define A_INT(a, i)  ((int)(a)->raw[i])

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <time.h>
 #include "audit/record.h"
 #include "base/list.h"
 #include "policy/image.h"
@@ -38,6 +39,9 @@ struct sandbox {
 	int end_status;		 /* exit status of sbx */
 	struct audit_totals totals; /* calls by verdict; complete when sandbox_run returns */
 	const char *end_reason;	 /* "exited", "signal 9", "terminated by policy", "memory limit" ... */
+	int wake_fd;		 /* eventfd: makes the housekeeping loop look again */
+	atomic_int nr_tasks;	 /* app threads alive, for limits.processes and the end */
+	struct platform_stats stats; /* sums of the tasks that ended; guarded by lock */
 };
 extern struct sandbox sandbox;
 
@@ -55,12 +59,15 @@ struct proc { /* thread group */
 	pthread_mutex_t lock; /* guards tasks, exit state, rlimits, itimers */
 	struct list tasks;
 	int nr_tasks;
-	bool exiting;	      /* exit_group or a fatal signal is under way */
+	atomic_bool exiting;  /* exit_group or a fatal signal is under way */
 	int exit_code;	      /* wait status format */
 	struct rlimit rlim[RLIM_NLIMITS];
 	uint32_t uid, gid;
 	uint64_t start_ns;    /* CLOCK_BOOTTIME at start */
 	bool dumpable;
+	uint64_t dead_cpu_ns; /* CPU time of threads that ended */
+	uint64_t maxrss_dead;
+	int nice;
 };
 
 struct task {
@@ -79,11 +86,20 @@ struct task {
 	size_t robust_list_len;
 	/* Interruption of host calls: see task_host_call. */
 	atomic_int interrupt;
-	bool exiting;
+	atomic_bool exiting;
 	uint64_t orig_rax;	  /* number of the call in progress, for restart */
 	int (*restart)(struct task *t); /* restart_syscall block */
 	uint64_t restart_arg[4];
 	uint64_t nr_syscalls;
+	struct audit_totals totals; /* added to the sandbox's when the task ends */
+	atomic_int in_host;	  /* in task_host_call: task_interrupt must send the signal */
+	_Atomic uint32_t wait_word; /* what the task's host futex waits are on */
+	long restart_code;	  /* ERESTART* that the call in progress returned, or 0 */
+	uint64_t create_tid_addr; /* CLONE_CHILD_SETTID */
+	struct task_scratch *scratch; /* decode's buffers */
+	uint64_t cpus[16];	  /* affinity mask, as the app set it */
+	int nice;
+	unsigned timer_slack_ns;
 };
 
 /* The task whose host thread this is. */
@@ -105,6 +121,35 @@ void task_interrupt(struct task *t);
 /* True when t should stop what it waits for (signal to deliver, exit). */
 bool task_pending(const struct task *t);
 
+/* Sleeps until *word differs from val, task_interrupt, or the absolute deadline on clock (NULL: no
+ * limit): 0 (look again), -ETIMEDOUT or -ERESTARTSYS. clock: CLOCK_MONOTONIC or CLOCK_REALTIME. */
+int task_wait(struct task *t, _Atomic uint32_t *word, uint32_t val, int clock,
+	      const struct timespec *deadline);
+/* Wakes every task_wait on word; the caller changed it before. */
+void task_wake(_Atomic uint32_t *word);
+
+/* Host signal that ends a task_host_call; the platform reserves another one. */
+int task_signal(void);
+
+/* Runs events of t until it exits; the body of every app thread. */
+void task_loop(struct task *t);
+
+/* CLONE_THREAD clone of t: what clone and clone3 asked for. New tid or -errno. */
+struct clone_req {
+	uint64_t flags, stack, tls, parent_tid, child_tid;
+};
+int task_clone(struct task *t, const struct clone_req *r);
+
+/* Starts the end of the whole process with a wait status (exit_group, fatal signal). */
+void proc_exit_group(struct proc *p, int wait_status);
+
+/* CPU time used, in nanoseconds: of one thread, of a process with its dead threads. */
+uint64_t task_cpu_ns(const struct task *t);
+uint64_t proc_cpu_ns(struct proc *p);
+
+/* Handles a CPU exception of the app: maps the page, or sends the signal. */
+void task_fault(struct task *t, const struct platform_event *ev);
+
 /* Creates the first process and runs it to its end. Returns the exit status of sbx. */
 struct sandbox_opts {
 	const struct pol_image *image;
@@ -115,6 +160,9 @@ struct sandbox_opts {
 	bool stats;
 };
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e);
+
+/* Makes the housekeeping loop compute its deadline again (timers, end of the sandbox). Any thread. */
+void sandbox_wake(void);
 
 /* Ends the whole sandbox from any thread: every task is interrupted and leaves. */
 void sandbox_end(int status, const char *reason);

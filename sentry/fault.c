@@ -1,0 +1,134 @@
+/* CPU exceptions of the app: page faults are resolved, the others become signals. */
+#include <string.h>
+#include <stdlib.h>
+#include "base/log.h"
+#include "base/overflow.h"
+#include "sentry/signal.h"
+#include "sentry/task.h"
+
+enum { /* x86 exception vectors */
+	VEC_DE = 0, VEC_DB = 1, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
+	VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17,
+	VEC_XM = 19,
+};
+
+#define PF_WRITE 2u
+#define PF_FETCH 16u
+
+/* si_code of SIGFPE from unmasked exception bits, in the order of the x87 and SSE status words. */
+static int fpe_code(unsigned bits)
+{
+	if (bits & 1)
+		return FPE_FLTINV;
+	if (bits & 4)
+		return FPE_FLTDIV;
+	if (bits & 8)
+		return FPE_FLTOVF;
+	if (bits & (16 | 2))
+		return FPE_FLTUND;
+	if (bits & 32)
+		return FPE_FLTRES;
+	return FPE_FLTUNK;
+}
+
+static int vector_fpe(struct task *t, bool sse)
+{
+	size_t size = platform_fpu_size(sandbox.platform);
+	uint8_t *area = aligned_alloc(64, ALIGN_UP(size, (size_t)64));
+	uint16_t cw, sw;
+	uint32_t mxcsr;
+	int code = FPE_FLTUNK;
+
+	if (area && !platform_ctx_fpu_save(t->ctx, area)) {
+		memcpy(&cw, area, sizeof(cw));
+		memcpy(&sw, area + 2, sizeof(sw));
+		memcpy(&mxcsr, area + 24, sizeof(mxcsr));
+		code = fpe_code(sse ? ~(mxcsr >> 7) & mxcsr & 0x3f : sw & ~cw & 0x3fu);
+	}
+	free(area);
+	return code;
+}
+
+static void raise_fault(struct task *t, int sig, int code, uint64_t addr)
+{
+	siginfo_t info = {.si_signo = sig, .si_code = code};
+
+	info.si_addr = (void *)addr;
+	signal_force(t, &info);
+}
+
+static void page_fault(struct task *t, const struct platform_event *ev)
+{
+	unsigned access = ev->error & PF_FETCH ? PLATFORM_EXEC
+			  : ev->error & PF_WRITE ? PLATFORM_WRITE
+						 : PLATFORM_READ;
+
+	if (ev->host_fault) {
+		raise_fault(t, SIGBUS, BUS_ADRERR, ev->addr);
+		return;
+	}
+	if (ev->addr >= MM_ADDR_MAX) {
+		raise_fault(t, SIGSEGV, SEGV_MAPERR, ev->addr);
+		return;
+	}
+	switch (mm_fault(t->proc->mm, ev->addr, access)) {
+	case MM_FAULT_OK:
+		break;
+	case MM_FAULT_MAPERR:
+		raise_fault(t, SIGSEGV, SEGV_MAPERR, ev->addr);
+		break;
+	case MM_FAULT_ACCERR:
+		raise_fault(t, SIGSEGV, SEGV_ACCERR, ev->addr);
+		break;
+	case MM_FAULT_BUS:
+		raise_fault(t, SIGBUS, BUS_ADRERR, ev->addr);
+		break;
+	case MM_FAULT_NOMEM:
+		log_error("the program needs more memory than limits.memory allows; it is stopped");
+		sandbox_end(128 + SIGKILL, "memory limit");
+		break;
+	}
+}
+
+void task_fault(struct task *t, const struct platform_event *ev)
+{
+	uint64_t rip = t->regs->rip;
+
+	t->orig_rax = ~0ull;
+	t->sig->trapno = ev->vector;
+	t->sig->error = ev->error;
+	if (ev->vector == VEC_PF)
+		t->sig->cr2 = ev->addr;
+	switch (ev->vector) {
+	case VEC_PF:
+		page_fault(t, ev);
+		break;
+	case VEC_DE:
+		raise_fault(t, SIGFPE, FPE_INTDIV, rip);
+		break;
+	case VEC_DB:
+		raise_fault(t, SIGTRAP, TRAP_TRACE, rip);
+		break;
+	case VEC_BP:
+		raise_fault(t, SIGTRAP, SI_KERNEL, 0);
+		break;
+	case VEC_UD:
+	case VEC_NM:
+		raise_fault(t, SIGILL, ILL_ILLOPN, rip);
+		break;
+	case VEC_MF:
+	case VEC_XM:
+		raise_fault(t, SIGFPE, vector_fpe(t, ev->vector == VEC_XM), rip);
+		break;
+	case VEC_AC:
+		raise_fault(t, SIGBUS, BUS_ADRALN, 0);
+		break;
+	case VEC_NP:
+	case VEC_SS:
+		raise_fault(t, SIGBUS, SI_KERNEL, 0);
+		break;
+	default: /* #GP, #OF, #BR, #TS and whatever else */
+		raise_fault(t, SIGSEGV, SI_KERNEL, 0);
+		break;
+	}
+}

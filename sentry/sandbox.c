@@ -1,0 +1,474 @@
+/* One run of sbx: setting up the first process, the housekeeping loop, the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "audit/record.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sentry/auditx.h"
+#include "sentry/file.h"
+#include "sentry/signal.h"
+#include "sentry/task_int.h"
+#include "sentry/timer.h"
+#include "sentry/vdso.h"
+#include "sentry/vfs.h"
+
+#define NSEC 1000000000ull
+#define GRACE_NS (3 * NSEC) /* for threads to leave when the sandbox has ended */
+
+struct sandbox sandbox = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.procs = LIST_INIT(sandbox.procs),
+	.next_pid = 2,
+	.wake_fd = -1,
+};
+
+struct host_state { /* what sbx was started with */
+	sigset_t blocked;
+	uint64_t ignored;
+	int signal_fd;
+};
+
+static uint64_t mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+}
+
+void sandbox_wake(void)
+{
+	uint64_t one = 1;
+
+	if (sandbox.wake_fd >= 0 && write(sandbox.wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it is awake */
+}
+
+void sandbox_end(int status, const char *reason)
+{
+	struct proc *p;
+	struct task *t;
+
+	pthread_mutex_lock(&sandbox.lock);
+	if (!atomic_load(&sandbox.ended)) {
+		sandbox.end_status = status;
+		sandbox.end_reason = reason;
+		atomic_store(&sandbox.ended, true);
+	}
+	list_for_each(p, &sandbox.procs, node) {
+		pthread_mutex_lock(&p->lock);
+		list_for_each(t, &p->tasks, node)
+			task_interrupt(t);
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	sandbox_wake();
+}
+
+/* ---- host signals ---- */
+
+/* Signals that are passed on to the app. Not here: those that mean a bug of sbx (SIGSEGV ...),
+ * SIGABRT, SIGPIPE (made by the sentry), SIGTTIN and SIGTTOU (they stop sbx as they would the app). */
+static const int forwarded[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGTSTP,
+	SIGURG, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR, SIGXFSZ, SIGXCPU,
+};
+
+static void forwarded_set(sigset_t *set)
+{
+	int sig;
+	size_t i;
+
+	sigemptyset(set);
+	for (i = 0; i < ARRAY_SIZE(forwarded); i++)
+		sigaddset(set, forwarded[i]);
+	for (sig = SIGRTMIN; sig <= SIGRTMAX; sig++)
+		if (sig != task_signal() && sig != platform_kick_signal())
+			sigaddset(set, sig);
+}
+
+static int host_signals_init(struct host_state *h, struct sbx_err **e)
+{
+	static const int kept[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGTTIN, SIGTTOU};
+	struct sigaction sa;
+	sigset_t set, own;
+	size_t i;
+
+	if (hostcall_init(e))
+		return -1;
+	forwarded_set(&set);
+	for (i = 0; i < ARRAY_SIZE(forwarded); i++)
+		if (!sigaction(forwarded[i], NULL, &sa) && sa.sa_handler == SIG_IGN)
+			h->ignored |= sig_bit(forwarded[i]);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, &h->blocked);
+	sigemptyset(&own);
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		sigaddset(&own, kept[i]);
+	sigaddset(&own, task_signal());
+	sigaddset(&own, platform_kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+	h->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (h->signal_fd < 0)
+		return sbx_err_errno(e, errno, "signalfd");
+	return 0;
+}
+
+/* Passes a host signal to the app. Who sent it stays outside. */
+static void forward_signal(struct proc *p, const struct signalfd_siginfo *si)
+{
+	siginfo_t info = {.si_signo = (int)si->ssi_signo, .si_code = SI_USER};
+
+	if (si->ssi_code == SI_KERNEL)
+		info.si_code = SI_KERNEL;
+	else
+		info.si_uid = p->uid;
+	signal_send_proc(p, &info);
+}
+
+static void read_signals(struct host_state *h, struct proc *p)
+{
+	struct signalfd_siginfo si;
+
+	while (read(h->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		forward_signal(p, &si);
+}
+
+/* ---- set-up ---- */
+
+static void tier0_records(void *tag, const struct platform_tier0_record *rec, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		auditx_tier0(tag, &rec[i]);
+}
+
+static int create_machine(struct sbx_err **e)
+{
+	struct platform_opts po = {
+		.image = sandbox.image,
+		.image_len = pol_image_size(sandbox.image),
+		.tier0 = tier0_records,
+	};
+
+	if (platform_create(&po, &sandbox.platform, e))
+		return -1;
+	if (mm_global_init(sandbox.platform, sandbox.config.limit_memory, e))
+		return -1;
+	return vdso_init(sandbox.platform, e);
+}
+
+static void set_rlimits(struct proc *p)
+{
+	struct rlimit *nofile = &p->rlim[RLIMIT_NOFILE], up;
+	uint64_t max = sandbox.config.limit_open_files;
+	int i;
+
+	for (i = 0; i < RLIM_NLIMITS; i++)
+		if (getrlimit(i, &p->rlim[i]))
+			p->rlim[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+	up = *nofile; /* the sentry needs more descriptors than the app */
+	up.rlim_cur = up.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &up);
+	if (max)
+		*nofile = (struct rlimit){MIN(nofile->rlim_cur, max), MIN(nofile->rlim_max, max)};
+	mm_set_limits(p->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
+		      p->rlim[RLIMIT_STACK].rlim_cur);
+}
+
+static int install_std_fds(struct proc *p, struct sbx_err **e)
+{
+	struct file *f;
+	int fd;
+
+	for (fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			continue; /* closed: stays closed */
+		f = file_inherit(fd);
+		if (!f || fdtab_install_at(p->fdtab, f, fd, false) < 0)
+			return sbx_err_set(e, "cannot pass on file descriptor %d", fd);
+	}
+	return 0;
+}
+
+static int create_proc(const struct host_state *h, struct proc **out, struct sbx_err **e)
+{
+	cleanup_free char *cwd = getcwd(NULL, 0);
+	struct proc *p = proc_create();
+	struct timespec ts;
+	int sig;
+
+	if (!p)
+		return sbx_err_set(e, "out of memory");
+	*out = p;
+	if (mm_create(sandbox.platform, &p->mm))
+		return sbx_err_set(e, "cannot create an address space");
+	p->fs = fsctx_create(cwd ? cwd : "/", e);
+	if (!p->fs)
+		return -1;
+	p->ppid = p->sid = 1;
+	p->uid = sandbox.config.has_ids ? sandbox.config.uid : getuid();
+	p->gid = sandbox.config.has_ids ? sandbox.config.gid : getgid();
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	p->start_ns = (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+	set_rlimits(p);
+	p->fdtab = fdtab_create((uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)1 << 20));
+	if (!p->fdtab)
+		return sbx_err_set(e, "out of memory");
+	for (sig = 1; sig <= SIGNAL_MAX; sig++)
+		if (h->ignored & sig_bit(sig))
+			p->sighand->action[sig - 1].handler = (uint64_t)SIG_IGN;
+	pthread_mutex_lock(&sandbox.lock);
+	list_append(&sandbox.procs, &p->node);
+	pthread_mutex_unlock(&sandbox.lock);
+	return install_std_fds(p, e);
+}
+
+/* ---- the program ---- */
+
+static int open_exec_cb(void *arg, const char *path, struct file **out)
+{
+	return vfs_open_exec(arg, path, out);
+}
+
+static const char *env_value(const char *const *envp, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *envp; envp++)
+		if (!strncmp(*envp, name, n) && (*envp)[n] == '=')
+			return *envp + n + 1;
+	return NULL;
+}
+
+/* Looks name up as execvp(3) does. 0 with *path (to be freed) and *out, or -errno. */
+static int search_path(struct task *t, const struct sandbox_opts *o, char **path, struct file **out)
+{
+	const char *dirs = env_value(o->envp, "PATH"), *end;
+	int r, err = -ENOENT;
+
+	if (strchr(o->program, '/')) {
+		*path = strdup(o->program);
+		return *path ? vfs_open_exec(t, *path, out) : -ENOMEM;
+	}
+	for (dirs = dirs ? dirs : "/usr/bin:/bin"; dirs; dirs = *end ? end + 1 : NULL) {
+		end = strchrnul(dirs, ':');
+		if (asprintf(path, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "",
+			     o->program) < 0)
+			return -ENOMEM;
+		r = vfs_open_exec(t, *path, out);
+		if (!r)
+			return 0;
+		free(*path);
+		*path = NULL;
+		if (r != -ENOENT && r != -ENOTDIR)
+			err = r;
+	}
+	return err;
+}
+
+static int exec_failed(const char *program, int r, const char *why, struct sbx_err **e)
+{
+	int status = r == -ENOENT ? SBX_EXIT_NOT_FOUND : SBX_EXIT_NOT_EXEC;
+
+	if (why)
+		return sbx_err_status(e, status, "%s: %s", program, why);
+	if (r == -EACCES || r == -EPERM)
+		return sbx_err_status(e, status,
+				      "%s: not executable, or the policy's files: section does not "
+				      "grant exec on it",
+				      program);
+	return sbx_err_status(e, status, "%s: %s", program, strerror(-r));
+}
+
+static int load_program(struct task *t, const struct sandbox_opts *o, struct sbx_err **e)
+{
+	cleanup_free char *path = NULL;
+	struct loader_result res = {0};
+	struct proc *p = t->proc;
+	const char *why = NULL;
+	struct loader_args la = {
+		.argv = o->argv,
+		.envp = o->envp,
+		.uid = p->uid,
+		.gid = p->gid,
+		.hwcap2 = platform_hwcap2(sandbox.platform),
+		.open_exec = open_exec_cb,
+		.open_arg = t,
+	};
+	int r = search_path(t, o, &path, &p->exe);
+
+	if (r)
+		return exec_failed(o->program, r, NULL, e);
+	la.exe = p->exe;
+	la.path = path;
+	r = loader_exec(p->mm, &la, &res, &why);
+	if (r)
+		return exec_failed(path, r, why, e);
+	memcpy(p->comm, res.comm, sizeof(p->comm));
+	memcpy(t->comm, res.comm, sizeof(t->comm));
+	t->regs->rip = res.entry;
+	t->regs->rsp = res.stack;
+	return 0;
+}
+
+static uint64_t app_mask(const sigset_t *set)
+{
+	uint64_t m = 0;
+	int sig;
+
+	for (sig = 1; sig <= SIGNAL_MAX; sig++)
+		if (sigismember(set, sig) == 1)
+			m |= sig_bit(sig);
+	return m;
+}
+
+static int set_up(const struct sandbox_opts *o, struct host_state *h, struct task **out,
+		  struct sbx_err **e)
+{
+	struct proc *p = NULL;
+	int err;
+
+	sandbox.image = o->image;
+	sandbox.audit = o->audit;
+	sandbox.start_mono_ns = mono_ns();
+	pol_image_config(o->image, &sandbox.config);
+	sandbox.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sandbox.wake_fd < 0)
+		return sbx_err_errno(e, errno, "eventfd");
+	if (host_signals_init(h, e) || create_machine(e) || vfs_init(o->image, e) ||
+	    create_proc(h, &p, e))
+		return -1;
+	*out = task_create(p, mm_as(p->mm), app_mask(&h->blocked), &err);
+	if (!*out)
+		return sbx_err_errno(e, -err, "cannot create an execution context");
+	current = *out;
+	if (load_program(*out, o, e))
+		return -1;
+	current = NULL;
+	return 0;
+}
+
+/* ---- running ---- */
+
+/* Ends or warns at limits; returns when to look again (monotonic). */
+static uint64_t check_limits(struct proc *p, uint64_t now)
+{
+	const struct pol_config *c = &sandbox.config;
+	uint64_t next = now + NSEC, used, left;
+	int n = MAX(atomic_load(&sandbox.nr_tasks), 1);
+
+	if (c->limit_wall_ns) {
+		used = now - sandbox.start_mono_ns;
+		if (used >= c->limit_wall_ns)
+			sandbox_end(128 + SIGKILL, "wall time limit");
+		else
+			next = MIN(next, now + c->limit_wall_ns - used);
+	}
+	if (c->limit_cpu_ns) {
+		used = proc_cpu_ns(p);
+		if (used >= c->limit_cpu_ns) {
+			sandbox_end(128 + SIGKILL, "cpu time limit");
+		} else {
+			left = (c->limit_cpu_ns - used) / (unsigned)n;
+			next = MIN(next, now + MAX(left, 10000000ull));
+		}
+	}
+	return next;
+}
+
+static void once_a_second(uint64_t now)
+{
+	static uint64_t last;
+
+	if (now - last < NSEC)
+		return;
+	last = now;
+	vdso_update();
+	if (!sandbox.audit)
+		return;
+	audit_tick(sandbox.audit);
+	if (audit_failed(sandbox.audit)) {
+		log_error("the audit log cannot be written; the program is stopped");
+		sandbox_end(SBX_EXIT_SETUP, "audit log failed");
+	}
+}
+
+/* Until every app thread is gone: forwards signals, fires timers, watches limits. */
+static void housekeep(struct host_state *h, struct proc *p)
+{
+	struct pollfd fds[2] = {{h->signal_fd, POLLIN, 0}, {sandbox.wake_fd, POLLIN, 0}};
+	uint64_t now, next, ended_at = 0, ticks;
+	struct timespec ts;
+
+	while (atomic_load(&sandbox.nr_tasks) > 0) {
+		now = mono_ns();
+		once_a_second(now);
+		next = MIN(timers_run(p, now), check_limits(p, now));
+		if (atomic_load(&sandbox.ended)) {
+			ended_at = ended_at ? ended_at : now;
+			if (now - ended_at > GRACE_NS) {
+				log_warn("%d threads did not stop in time",
+					 atomic_load(&sandbox.nr_tasks));
+				return;
+			}
+			next = now + NSEC / 10;
+		}
+		ts.tv_sec = (time_t)((next > now ? next - now : 0) / NSEC);
+		ts.tv_nsec = (long)((next > now ? next - now : 0) % NSEC);
+		if (ppoll(fds, 2, &ts, NULL) <= 0)
+			continue;
+		if (fds[1].revents && read(sandbox.wake_fd, &ticks, sizeof(ticks)) < 0)
+			continue;
+		if (fds[0].revents)
+			read_signals(h, p);
+	}
+}
+
+static void print_stats(void)
+{
+	const struct audit_totals *a = &sandbox.totals;
+	const struct platform_stats *s = &sandbox.stats;
+
+	fprintf(stderr,
+		"sbx: calls %llu: allow %llu, deny %llu, emulate %llu, terminate %llu, "
+		"unimplemented %llu\n"
+		"sbx: tier 0 %llu, sentry %llu; exits %llu, faults %llu, interrupts %llu, "
+		"CR3 writes %llu\n",
+		(unsigned long long)a->calls, (unsigned long long)a->allow,
+		(unsigned long long)a->deny, (unsigned long long)a->emulate,
+		(unsigned long long)a->terminate, (unsigned long long)a->unimplemented,
+		(unsigned long long)s->tier0, (unsigned long long)s->forwarded,
+		(unsigned long long)s->exits, (unsigned long long)s->faults,
+		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
+}
+
+int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
+{
+	struct host_state h = {.signal_fd = -1};
+	struct task *t = NULL;
+	struct proc *p;
+	int r;
+
+	if (set_up(o, &h, &t, e))
+		return -1;
+	p = t->proc;
+	atomic_fetch_add(&p->refs, 1);
+	vdso_update();
+	r = task_start(t);
+	if (r)
+		return sbx_err_errno(e, -r, "cannot start a thread");
+	housekeep(&h, p);
+	if (o->stats)
+		print_stats();
+	return sandbox.end_status;
+}

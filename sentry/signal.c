@@ -1,0 +1,556 @@
+/* Signal queues, sending and delivery. */
+#include "sentry/signal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "sentry/task.h"
+
+#define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
+#define IGNORED_BY_DEFAULT                                                                         \
+	(sig_bit(SIGCONT) | sig_bit(SIGCHLD) | sig_bit(SIGWINCH) | sig_bit(SIGURG))
+#define SYNCHRONOUS                                                                                \
+	(sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGTRAP) |                 \
+	 sig_bit(SIGFPE) | sig_bit(SIGSYS))
+
+static void pending_init(struct sig_pending *p)
+{
+	list_init(&p->queue);
+	atomic_init(&p->set, 0);
+}
+
+struct sighand *sighand_create(void)
+{
+	struct sighand *sh = calloc(1, sizeof(*sh));
+
+	if (!sh)
+		return NULL;
+	atomic_init(&sh->refs, 1);
+	pthread_mutex_init(&sh->lock, NULL);
+	pending_init(&sh->shared);
+	return sh;
+}
+
+struct sighand *sighand_get(struct sighand *sh)
+{
+	atomic_fetch_add(&sh->refs, 1);
+	return sh;
+}
+
+/* Removes every entry of the signals in mask. Called with the lock held. */
+static void pending_flush(struct sighand *sh, struct sig_pending *p, uint64_t mask)
+{
+	struct sig_entry *e, *tmp;
+
+	if (!(atomic_load(&p->set) & mask))
+		return;
+	list_for_each_safe(e, tmp, &p->queue, node) {
+		if (!(sig_bit(e->info.si_signo) & mask))
+			continue;
+		list_del(&e->node);
+		if (!e->embedded) {
+			sh->queued--;
+			free(e);
+		}
+	}
+	atomic_fetch_and(&p->set, ~mask);
+}
+
+void sighand_put(struct sighand *sh)
+{
+	if (!sh || atomic_fetch_sub(&sh->refs, 1) != 1)
+		return;
+	pending_flush(sh, &sh->shared, ~0ull);
+	pthread_mutex_destroy(&sh->lock);
+	free(sh);
+}
+
+struct signal_state *signal_state_create(uint64_t blocked)
+{
+	struct signal_state *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	atomic_init(&s->blocked, blocked & ~SIGNAL_UNBLOCKABLE);
+	pending_init(&s->pending);
+	s->alt_flags = SS_DISABLE;
+	return s;
+}
+
+void signal_state_destroy(struct signal_state **s, struct sighand *sh)
+{
+	if (!*s)
+		return;
+	pthread_mutex_lock(&sh->lock);
+	pending_flush(sh, &(*s)->pending, ~0ull);
+	pthread_mutex_unlock(&sh->lock);
+	free(*s);
+	*s = NULL;
+}
+
+/* ---- sending ---- */
+
+static bool wants(const struct task *t, int sig)
+{
+	uint64_t blocked = atomic_load(&t->sig->blocked) & ~atomic_load(&t->sig->waitset);
+
+	return !(blocked & sig_bit(sig)) && !t->exiting;
+}
+
+static bool action_ignores(const struct sighand *sh, int sig)
+{
+	uint64_t h = sh->action[sig - 1].handler;
+
+	return h == (uint64_t)SIG_IGN ||
+	       (h == (uint64_t)SIG_DFL && (IGNORED_BY_DEFAULT & sig_bit(sig)));
+}
+
+static bool blocked_anywhere(const struct proc *p, int sig)
+{
+	struct task *t;
+
+	list_for_each(t, &p->tasks, node)
+		if (atomic_load(&t->sig->blocked) & sig_bit(sig))
+			return true;
+	return false;
+}
+
+/* SIGCONT discards stop signals that wait, and the other way round. */
+static void cancel_opposites(struct proc *p, int sig)
+{
+	struct sighand *sh = p->sighand;
+	uint64_t mask = 0;
+	struct task *t;
+
+	if (sig == SIGCONT)
+		mask = STOP_SIGNALS;
+	else if (STOP_SIGNALS & sig_bit(sig))
+		mask = sig_bit(SIGCONT);
+	if (!mask)
+		return;
+	pending_flush(sh, &sh->shared, mask);
+	list_for_each(t, &p->tasks, node)
+		pending_flush(sh, &t->sig->pending, mask);
+}
+
+/* Adds a copy of info to q. Standard signals are queued once. */
+static int enqueue(struct proc *p, struct sig_pending *q, const siginfo_t *info)
+{
+	struct sighand *sh = p->sighand;
+	int sig = info->si_signo;
+	struct sig_entry *e;
+
+	if (sig < 32 && (atomic_load(&q->set) & sig_bit(sig)))
+		return 0;
+	if (sig >= 32 && sh->queued >= p->rlim[RLIMIT_SIGPENDING].rlim_cur &&
+	    info->si_code != SI_USER && info->si_code != SI_TKILL)
+		return -EAGAIN;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -EAGAIN;
+	e->info = *info;
+	list_append(&q->queue, &e->node);
+	sh->queued++;
+	atomic_fetch_or(&q->set, sig_bit(sig));
+	return 0;
+}
+
+/* A thread of p that takes sig now; the first of the list is preferred. */
+static struct task *pick_thread(struct proc *p, int sig)
+{
+	struct task *t;
+
+	list_for_each(t, &p->tasks, node)
+		if (wants(t, sig))
+			return t;
+	return NULL;
+}
+
+/* Sends with proc->lock held; t is NULL for the process. */
+static int send_locked(struct proc *p, struct task *t, const siginfo_t *info)
+{
+	struct sighand *sh = p->sighand;
+	int sig = info->si_signo, r = 0;
+	struct task *target;
+
+	pthread_mutex_lock(&sh->lock);
+	cancel_opposites(p, sig);
+	if (action_ignores(sh, sig) &&
+	    !(t ? (atomic_load(&t->sig->blocked) & sig_bit(sig)) != 0 : blocked_anywhere(p, sig)))
+		goto out;
+	r = enqueue(p, t ? &t->sig->pending : &sh->shared, info);
+	if (r < 0)
+		goto out;
+	target = t ? (wants(t, sig) ? t : NULL) : pick_thread(p, sig);
+	if (target)
+		task_interrupt(target);
+out:
+	pthread_mutex_unlock(&sh->lock);
+	return r;
+}
+
+static int send(struct proc *p, struct task *t, const siginfo_t *info)
+{
+	int r;
+
+	if (info->si_signo == SIGKILL) {
+		proc_exit_group(p, SIGKILL);
+		return 0;
+	}
+	pthread_mutex_lock(&p->lock);
+	r = send_locked(p, t, info);
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+int signal_send_proc(struct proc *p, const siginfo_t *info)
+{
+	return send(p, NULL, info);
+}
+
+int signal_send_task(struct task *t, const siginfo_t *info)
+{
+	return send(t->proc, t, info);
+}
+
+void signal_force(struct task *t, const siginfo_t *info)
+{
+	struct sighand *sh = t->proc->sighand;
+	struct sig_action *act;
+	uint64_t bit = sig_bit(info->si_signo);
+
+	pthread_mutex_lock(&t->proc->lock);
+	pthread_mutex_lock(&sh->lock);
+	act = &sh->action[info->si_signo - 1];
+	if (act->handler == (uint64_t)SIG_IGN || (atomic_load(&t->sig->blocked) & bit)) {
+		act->handler = (uint64_t)SIG_DFL;
+		atomic_fetch_and(&t->sig->blocked, ~bit);
+	}
+	pending_flush(sh, &t->sig->pending, bit);
+	if (enqueue(t->proc, &t->sig->pending, info) < 0)
+		act->handler = (uint64_t)SIG_DFL;
+	pthread_mutex_unlock(&sh->lock);
+	pthread_mutex_unlock(&t->proc->lock);
+	task_interrupt(t);
+}
+
+void signal_raise(struct task *t, int sig)
+{
+	siginfo_t info = {.si_signo = sig, .si_code = SI_KERNEL};
+
+	signal_send_task(t, &info);
+}
+
+void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e)
+{
+	struct sighand *sh = p->sighand;
+	int sig = e->info.si_signo;
+	struct sig_pending *q;
+	struct task *target;
+
+	pthread_mutex_lock(&p->lock);
+	pthread_mutex_lock(&sh->lock);
+	q = t ? &t->sig->pending : &sh->shared;
+	if (!list_empty(&e->node)) {
+		e->overrun++;
+		goto out;
+	}
+	if (action_ignores(sh, sig) &&
+	    !(t ? (atomic_load(&t->sig->blocked) & sig_bit(sig)) != 0 : blocked_anywhere(p, sig)))
+		goto out;
+	e->overrun = 0;
+	list_append(&q->queue, &e->node);
+	atomic_fetch_or(&q->set, sig_bit(sig));
+	target = t ? (wants(t, sig) ? t : NULL) : pick_thread(p, sig);
+	if (target)
+		task_interrupt(target);
+out:
+	pthread_mutex_unlock(&sh->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void signal_cancel_entry(struct proc *p, struct sig_entry *e)
+{
+	pthread_mutex_lock(&p->sighand->lock);
+	/* The set bit may stay: a dequeue that finds nothing clears it. */
+	list_del(&e->node);
+	pthread_mutex_unlock(&p->sighand->lock);
+}
+
+void signal_retarget(struct task *t, uint64_t newly_blocked)
+{
+	struct proc *p = t->proc;
+	struct task *o;
+	int sig;
+
+	if (!(atomic_load(&p->sighand->shared.set) & newly_blocked))
+		return;
+	pthread_mutex_lock(&p->lock);
+	for (sig = 1; sig <= SIGNAL_MAX; sig++) {
+		if (!(atomic_load(&p->sighand->shared.set) & newly_blocked & sig_bit(sig)))
+			continue;
+		list_for_each(o, &p->tasks, node) {
+			if (o != t && wants(o, sig)) {
+				task_interrupt(o);
+				break;
+			}
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void signal_set_action(struct proc *p, int sig, const struct sig_action *act)
+{
+	struct sighand *sh = p->sighand;
+	struct task *t;
+
+	pthread_mutex_lock(&p->lock);
+	pthread_mutex_lock(&sh->lock);
+	sh->action[sig - 1] = *act;
+	sh->action[sig - 1].mask &= ~SIGNAL_UNBLOCKABLE;
+	if (action_ignores(sh, sig)) {
+		pending_flush(sh, &sh->shared, sig_bit(sig));
+		list_for_each(t, &p->tasks, node)
+			pending_flush(sh, &t->sig->pending, sig_bit(sig));
+	}
+	pthread_mutex_unlock(&sh->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- masks ---- */
+
+bool signal_pending(const struct task *t)
+{
+	uint64_t set = atomic_load(&t->sig->pending.set) |
+		       atomic_load(&t->proc->sighand->shared.set);
+
+	return (set & ~atomic_load(&t->sig->blocked)) != 0;
+}
+
+void signal_set_mask(struct task *t, uint64_t mask)
+{
+	uint64_t old = atomic_load(&t->sig->blocked);
+
+	mask &= ~SIGNAL_UNBLOCKABLE;
+	atomic_store(&t->sig->blocked, mask);
+	if (mask & ~old)
+		signal_retarget(t, mask & ~old);
+}
+
+void signal_push_mask(struct task *t, uint64_t mask)
+{
+	t->sig->saved_mask = atomic_load(&t->sig->blocked);
+	t->sig->restore_mask = true;
+	signal_set_mask(t, mask);
+	if (signal_pending(t))
+		task_interrupt(t);
+}
+
+/* ---- delivery ---- */
+
+/* Takes the entry of sig off q. Called with the lock held. */
+static bool take(struct sighand *sh, struct sig_pending *q, int sig, siginfo_t *info)
+{
+	struct sig_entry *e, *tmp;
+	bool found = false, more = false;
+
+	list_for_each_safe(e, tmp, &q->queue, node) {
+		if (e->info.si_signo != sig)
+			continue;
+		if (found) {
+			more = true;
+			break;
+		}
+		found = true;
+		*info = e->info;
+		list_del(&e->node);
+		if (e->embedded) {
+			info->si_overrun = e->overrun;
+		} else {
+			sh->queued--;
+			free(e);
+		}
+	}
+	if (!more)
+		atomic_fetch_and(&q->set, ~sig_bit(sig));
+	return found;
+}
+
+static int next_signal(uint64_t set)
+{
+	if (set & SYNCHRONOUS)
+		set &= SYNCHRONOUS;
+	return set ? __builtin_ctzll(set) + 1 : 0;
+}
+
+static bool dequeue_locked(struct task *t, uint64_t set, siginfo_t *info)
+{
+	struct sighand *sh = t->proc->sighand;
+	struct sig_pending *queues[2] = {&t->sig->pending, &sh->shared};
+	int i, sig;
+
+	for (i = 0; i < 2; i++)
+		while ((sig = next_signal(atomic_load(&queues[i]->set) & set)) != 0)
+			if (take(sh, queues[i], sig, info))
+				return true;
+	return false;
+}
+
+bool signal_dequeue(struct task *t, uint64_t set, siginfo_t *info)
+{
+	struct sighand *sh = t->proc->sighand;
+	bool found;
+
+	pthread_mutex_lock(&sh->lock);
+	found = dequeue_locked(t, set, info);
+	pthread_mutex_unlock(&sh->lock);
+	return found;
+}
+
+/* Stops the host process as the app's signal would stop the app: the shell that started sbx sees it
+ * stop, and SIGCONT lets all threads go on. */
+static void stop_process(int sig)
+{
+	sigset_t set, old;
+
+	if (sig == SIGSTOP) {
+		kill(getpid(), SIGSTOP);
+		return;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	pthread_sigmask(SIG_UNBLOCK, &set, &old);
+	syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* True when the process is to end. */
+static bool default_action(struct task *t, int sig)
+{
+	if (IGNORED_BY_DEFAULT & sig_bit(sig))
+		return false;
+	if (STOP_SIGNALS & sig_bit(sig)) {
+		stop_process(sig);
+		return false;
+	}
+	proc_exit_group(t->proc, sig);
+	return true;
+}
+
+static void rewind_call(struct task *t)
+{
+	t->regs->rax = t->orig_rax;
+	t->regs->rip -= 2;
+}
+
+/* What becomes of the interrupted call when a handler runs. */
+static void restart_for_handler(struct task *t, const struct sig_action *act)
+{
+	long code = t->restart_code;
+
+	if (!code)
+		return;
+	t->restart_code = 0;
+	if (code == ERESTARTNOINTR || (code == ERESTARTSYS && (act->flags & SA_RESTART)))
+		rewind_call(t);
+	else
+		t->regs->rax = (uint64_t)-EINTR;
+}
+
+static uint64_t handler_mask(const struct task *t, const struct sig_action *act, int sig)
+{
+	uint64_t m = atomic_load(&t->sig->blocked) | act->mask;
+
+	if (!(act->flags & SA_NODEFER))
+		m |= sig_bit(sig);
+	return m;
+}
+
+static void run_handler(struct task *t, const struct sig_action *act, const siginfo_t *info)
+{
+	uint64_t mask = t->sig->restore_mask ? t->sig->saved_mask : atomic_load(&t->sig->blocked);
+	siginfo_t segv = {.si_signo = SIGSEGV, .si_code = SI_KERNEL};
+
+	t->sig->restore_mask = false;
+	restart_for_handler(t, act);
+	if (sigframe_setup(t, act, info, mask) == 0) {
+		signal_set_mask(t, handler_mask(t, act, info->si_signo));
+		return;
+	}
+	if (info->si_signo == SIGSEGV)
+		proc_exit_group(t->proc, SIGSEGV);
+	else
+		signal_force(t, &segv);
+}
+
+/* Delivers everything that is pending and not blocked. */
+static void deliver_pending(struct task *t)
+{
+	struct sighand *sh = t->proc->sighand;
+	struct sig_action act;
+	siginfo_t info;
+	bool found;
+
+	while (!t->exiting && !t->proc->exiting && signal_pending(t)) {
+		pthread_mutex_lock(&sh->lock);
+		found = dequeue_locked(t, ~atomic_load(&t->sig->blocked), &info);
+		if (found) {
+			act = sh->action[info.si_signo - 1];
+			if ((act.flags & SA_RESETHAND) && act.handler > (uint64_t)SIG_IGN)
+				sh->action[info.si_signo - 1].handler = (uint64_t)SIG_DFL;
+		}
+		pthread_mutex_unlock(&sh->lock);
+		if (!found)
+			break;
+		if (act.handler == (uint64_t)SIG_IGN)
+			continue;
+		if (act.handler != (uint64_t)SIG_DFL)
+			run_handler(t, &act, &info);
+		else if (default_action(t, info.si_signo))
+			break;
+	}
+}
+
+/* The interrupted call when no handler ran: runs again. False: it was interrupted again. */
+static bool finish_restart(struct task *t)
+{
+	long r;
+
+	if (t->restart_code != ERESTART_RESTARTBLOCK) {
+		if (t->restart_code)
+			rewind_call(t);
+		t->restart_code = 0;
+		return true;
+	}
+	r = t->restart ? t->restart(t) : -EINTR;
+	if (r <= -ERESTARTSYS && r >= -ERESTART_RESTARTBLOCK) {
+		t->restart_code = -r;
+		return false;
+	}
+	t->restart_code = 0;
+	t->regs->rax = (uint64_t)r;
+	return true;
+}
+
+static bool leaving(const struct task *t)
+{
+	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended);
+}
+
+void signal_deliver(struct task *t)
+{
+	do {
+		do {
+			atomic_store(&t->interrupt, 0);
+			if (signal_pending(t))
+				deliver_pending(t);
+			if (leaving(t))
+				return;
+		} while (!finish_restart(t));
+		if (!t->sig->restore_mask)
+			return;
+		t->sig->restore_mask = false;
+		signal_set_mask(t, t->sig->saved_mask);
+	} while (signal_pending(t));
+}

@@ -1,0 +1,490 @@
+/* Who the process is: identifiers, system name, limits, prctl. */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include "sentry/signal.h"
+#include "sentry/sys.h"
+#include "sentry/timer.h"
+
+/* ---- identifiers ---- */
+
+long sys_getpid(struct task *t, struct sysargs *a)
+{
+	return t->proc->pid;
+}
+
+long sys_gettid(struct task *t, struct sysargs *a)
+{
+	return t->tid;
+}
+
+long sys_getppid(struct task *t, struct sysargs *a)
+{
+	return t->proc->ppid;
+}
+
+long sys_getuid(struct task *t, struct sysargs *a)
+{
+	return t->proc->uid;
+}
+
+long sys_geteuid(struct task *t, struct sysargs *a)
+{
+	return t->proc->uid;
+}
+
+long sys_getgid(struct task *t, struct sysargs *a)
+{
+	return t->proc->gid;
+}
+
+long sys_getegid(struct task *t, struct sysargs *a)
+{
+	return t->proc->gid;
+}
+
+static int write_ids(struct task *t, const struct sysargs *a, uint32_t id)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (gmem_write(t->proc->mm, A_PTR(a, i), &id, sizeof(id)))
+			return -EFAULT;
+	return 0;
+}
+
+long sys_getresuid(struct task *t, struct sysargs *a)
+{
+	return write_ids(t, a, t->proc->uid);
+}
+
+long sys_getresgid(struct task *t, struct sysargs *a)
+{
+	return write_ids(t, a, t->proc->gid);
+}
+
+/* All ids of a process are the same and there are no capabilities: only "the same" can be set. */
+static long set_ids(uint32_t have, const struct sysargs *a, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (A_UINT(a, i) != have && (n == 1 || A_UINT(a, i) != UINT32_MAX))
+			return A_UINT(a, i) == UINT32_MAX ? -EINVAL : -EPERM;
+	return 0;
+}
+
+long sys_setuid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->uid, a, 1);
+}
+
+long sys_setgid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->gid, a, 1);
+}
+
+long sys_setreuid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->uid, a, 2);
+}
+
+long sys_setregid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->gid, a, 2);
+}
+
+long sys_setresuid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->uid, a, 3);
+}
+
+long sys_setresgid(struct task *t, struct sysargs *a)
+{
+	return set_ids(t->proc->gid, a, 3);
+}
+
+/* These two return the old id and never fail. */
+long sys_setfsuid(struct task *t, struct sysargs *a)
+{
+	return t->proc->uid;
+}
+
+long sys_setfsgid(struct task *t, struct sysargs *a)
+{
+	return t->proc->gid;
+}
+
+long sys_getgroups(struct task *t, struct sysargs *a)
+{
+	return A_INT(a, 0) < 0 ? -EINVAL : 0;
+}
+
+long sys_setgroups(struct task *t, struct sysargs *a)
+{
+	return -EPERM;
+}
+
+long sys_capget(struct task *t, struct sysargs *a)
+{
+	struct __user_cap_header_struct hdr;
+	struct __user_cap_data_struct data[2] = {0};
+	size_t n = sizeof(data);
+
+	if (gmem_read(t->proc->mm, &hdr, A_PTR(a, 0), sizeof(hdr)))
+		return -EFAULT;
+	if (hdr.version == _LINUX_CAPABILITY_VERSION_1) {
+		n = sizeof(data[0]);
+	} else if (hdr.version != _LINUX_CAPABILITY_VERSION_2 &&
+		   hdr.version != _LINUX_CAPABILITY_VERSION_3) {
+		hdr.version = _LINUX_CAPABILITY_VERSION_3;
+		if (gmem_write(t->proc->mm, A_PTR(a, 0), &hdr, sizeof(hdr)))
+			return -EFAULT;
+		return a->raw[1] ? -EINVAL : 0;
+	}
+	if (hdr.pid < 0)
+		return -EINVAL;
+	return a->raw[1] ? gmem_write(t->proc->mm, A_PTR(a, 1), data, n) : 0;
+}
+
+/* ---- process groups and sessions ---- */
+
+static long proc_field(struct task *t, int pid, bool sid)
+{
+	struct proc *p;
+	long r;
+
+	if (!pid)
+		return sid ? t->proc->sid : t->proc->pgid;
+	p = proc_by_pid(pid);
+	if (!p)
+		return -ESRCH;
+	r = sid ? p->sid : p->pgid;
+	proc_put(p);
+	return r;
+}
+
+long sys_getpgrp(struct task *t, struct sysargs *a)
+{
+	return t->proc->pgid;
+}
+
+long sys_getpgid(struct task *t, struct sysargs *a)
+{
+	return proc_field(t, A_INT(a, 0), false);
+}
+
+long sys_getsid(struct task *t, struct sysargs *a)
+{
+	return proc_field(t, A_INT(a, 0), true);
+}
+
+long sys_setsid(struct task *t, struct sysargs *a)
+{
+	struct proc *p = t->proc;
+
+	if (p->pgid == p->pid)
+		return -EPERM;
+	p->sid = p->pgid = p->pid;
+	return p->sid;
+}
+
+long sys_setpgid(struct task *t, struct sysargs *a)
+{
+	struct proc *p = t->proc;
+	int pid = A_INT(a, 0), pgid = A_INT(a, 1);
+
+	if (pgid < 0)
+		return -EINVAL;
+	if (pid && pid != p->pid)
+		return -ESRCH;
+	if (p->sid == p->pid)
+		return -EPERM;
+	if (pgid && pgid != p->pid && pgid != p->pgid)
+		return -EPERM;
+	p->pgid = pgid ? pgid : p->pid;
+	return 0;
+}
+
+/* There are no children yet. */
+long sys_wait4(struct task *t, struct sysargs *a)
+{
+	return -ECHILD;
+}
+
+long sys_waitid(struct task *t, struct sysargs *a)
+{
+	return -ECHILD;
+}
+
+/* ---- the system ---- */
+
+static void set_name(char *field, size_t size, const char *policy, const char *host)
+{
+	snprintf(field, size, "%s", policy ? policy : host);
+}
+
+long sys_uname(struct task *t, struct sysargs *a)
+{
+	const struct pol_config *c = &sandbox.config;
+	struct utsname host, u;
+
+	memset(&u, 0, sizeof(u));
+	if (uname(&host))
+		return -EFAULT;
+	set_name(u.sysname, sizeof(u.sysname), c->uname_sysname, "Linux");
+	set_name(u.nodename, sizeof(u.nodename), c->uname_nodename, "sandbox");
+	set_name(u.release, sizeof(u.release), c->uname_release, host.release);
+	set_name(u.version, sizeof(u.version), c->uname_version, "#1 SMP sbx");
+	set_name(u.machine, sizeof(u.machine), c->uname_machine, "x86_64");
+	set_name(u.domainname, sizeof(u.domainname), c->uname_domain, "(none)");
+	return gmem_write(t->proc->mm, A_PTR(a, 0), &u, sizeof(u));
+}
+
+long sys_sysinfo(struct task *t, struct sysargs *a)
+{
+	uint64_t limit = sandbox.config.limit_memory;
+	struct mm_usage mu;
+	struct sysinfo si, host;
+	uint64_t used;
+
+	memset(&si, 0, sizeof(si));
+	if (sysinfo(&host))
+		return -EFAULT;
+	si.uptime = host.uptime;
+	si.procs = (unsigned short)MIN(atomic_load(&sandbox.nr_tasks), 0xffff);
+	si.mem_unit = 1;
+	si.totalram = host.totalram * host.mem_unit;
+	si.freeram = host.freeram * host.mem_unit;
+	if (limit) {
+		mm_usage(t->proc->mm, &mu);
+		used = MIN(limit, mu.rss);
+		si.totalram = MIN(si.totalram, limit);
+		si.freeram = MIN(si.freeram, limit - used);
+	}
+	return gmem_write(t->proc->mm, A_PTR(a, 0), &si, sizeof(si));
+}
+
+/* Bytes go through a bounded buffer; a signal ends a long request early, as Linux does. */
+long sys_getrandom(struct task *t, struct sysargs *a)
+{
+	uint64_t len = MIN(a->raw[1], (uint64_t)INT32_MAX), done = 0;
+	unsigned flags = A_UINT(a, 2);
+	uint8_t chunk[256];
+	size_t n;
+
+	if (flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+		return -EINVAL;
+	if ((flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+		return -EINVAL;
+	while (done < len) {
+		n = MIN(len - done, (uint64_t)sizeof(chunk));
+		if (getrandom(chunk, n, 0) != (ssize_t)n)
+			return done ? (long)done : -EAGAIN;
+		if (gmem_write(t->proc->mm, gptr_at(a->raw[0] + done), chunk, n))
+			return done ? (long)done : -EFAULT;
+		done += n;
+		if (done % 4096 == 0 && task_pending(t))
+			break;
+	}
+	return (long)done;
+}
+
+/* ---- limits ---- */
+
+static bool rlimit_ok(const struct rlimit *have, const struct rlimit *want)
+{
+	return want->rlim_cur <= want->rlim_max && want->rlim_max <= have->rlim_max;
+}
+
+static void rlimit_apply(struct proc *p, unsigned res)
+{
+	switch (res) {
+	case RLIMIT_NOFILE:
+		fdtab_set_max(p->fdtab, (uint32_t)MIN(p->rlim[res].rlim_cur, (rlim_t)1 << 20));
+		break;
+	case RLIMIT_AS:
+	case RLIMIT_DATA:
+	case RLIMIT_STACK:
+		mm_set_limits(p->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
+			      p->rlim[RLIMIT_STACK].rlim_cur);
+		break;
+	default:
+		break;
+	}
+}
+
+static long do_prlimit(struct task *t, unsigned res, uint64_t new_ptr, uint64_t old_ptr)
+{
+	struct proc *p = t->proc;
+	struct rlimit old, want;
+	long r = 0;
+
+	if (res >= RLIM_NLIMITS)
+		return -EINVAL;
+	if (new_ptr && gmem_read(p->mm, &want, gptr_at(new_ptr), sizeof(want)))
+		return -EFAULT;
+	pthread_mutex_lock(&p->lock);
+	old = p->rlim[res];
+	if (new_ptr && want.rlim_cur > want.rlim_max)
+		r = -EINVAL;
+	else if (new_ptr && !rlimit_ok(&old, &want))
+		r = -EPERM;
+	else if (new_ptr)
+		p->rlim[res] = want;
+	pthread_mutex_unlock(&p->lock);
+	if (r)
+		return r;
+	if (new_ptr)
+		rlimit_apply(p, res);
+	return old_ptr ? gmem_write(p->mm, gptr_at(old_ptr), &old, sizeof(old)) : 0;
+}
+
+long sys_getrlimit(struct task *t, struct sysargs *a)
+{
+	return a->raw[1] ? do_prlimit(t, A_UINT(a, 0), 0, a->raw[1]) : -EFAULT;
+}
+
+long sys_setrlimit(struct task *t, struct sysargs *a)
+{
+	return a->raw[1] ? do_prlimit(t, A_UINT(a, 0), a->raw[1], 0) : -EFAULT;
+}
+
+long sys_prlimit64(struct task *t, struct sysargs *a)
+{
+	int pid = A_INT(a, 0);
+
+	if (pid && pid != t->proc->pid && pid != t->tid)
+		return -ESRCH;
+	return do_prlimit(t, A_UINT(a, 1), a->raw[2], a->raw[3]);
+}
+
+/* ---- prctl, arch_prctl, personality ---- */
+
+static long set_comm(struct task *t, uint64_t addr)
+{
+	char name[16] = "";
+	ssize_t n = gmem_read_str(t->proc->mm, name, gptr_at(addr), sizeof(name));
+
+	if (n < 0 && n != -ENAMETOOLONG)
+		return n;
+	/* Too long: Linux cuts. */
+	if (n < 0 && gmem_read(t->proc->mm, name, gptr_at(addr), sizeof(name) - 1))
+		return -EFAULT;
+	name[sizeof(name) - 1] = '\0';
+	memcpy(t->comm, name, sizeof(name));
+	if (t->tid == t->proc->pid)
+		memcpy(t->proc->comm, name, sizeof(name));
+	return 0;
+}
+
+/* Options that only ask; -EINVAL: not one of these. */
+static long prctl_get(struct task *t, struct sysargs *a)
+{
+	uint64_t p2 = a->raw[1];
+	int zero = 0;
+
+	switch (A_INT(a, 0)) {
+	case PR_GET_NAME:
+		return gmem_write(t->proc->mm, gptr_at(p2), t->comm, sizeof(t->comm));
+	case PR_GET_DUMPABLE:
+		return t->proc->dumpable;
+	case PR_GET_KEEPCAPS:
+	case PR_GET_SECUREBITS:
+	case PR_GET_THP_DISABLE:
+		return 0;
+	case PR_GET_NO_NEW_PRIVS:
+		return 1;
+	case PR_GET_TIMING:
+		return PR_TIMING_STATISTICAL;
+	case PR_GET_TIMERSLACK:
+		return (long)t->timer_slack_ns;
+	case PR_GET_PDEATHSIG:
+	case PR_GET_CHILD_SUBREAPER:
+		return gmem_write(t->proc->mm, gptr_at(p2), &zero, sizeof(zero));
+	case PR_GET_TSC:
+		zero = PR_TSC_ENABLE;
+		return gmem_write(t->proc->mm, gptr_at(p2), &zero, sizeof(zero));
+	case PR_GET_TID_ADDRESS:
+		return gmem_write(t->proc->mm, gptr_at(p2), &t->clear_child_tid,
+				  sizeof(t->clear_child_tid));
+	case PR_CAPBSET_READ:
+		return p2 <= CAP_LAST_CAP ? 0 : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_prctl(struct task *t, struct sysargs *a)
+{
+	uint64_t p2 = a->raw[1];
+
+	switch (A_INT(a, 0)) {
+	case PR_SET_NAME:
+		return set_comm(t, p2);
+	case PR_SET_DUMPABLE:
+		if (p2 > 1)
+			return -EINVAL;
+		t->proc->dumpable = p2 == 1;
+		return 0;
+	case PR_SET_PDEATHSIG: /* the parent is outside and outlives the sandbox */
+		return p2 <= SIGNAL_MAX ? 0 : -EINVAL;
+	case PR_SET_NO_NEW_PRIVS:
+		return p2 == 1 && !a->raw[2] && !a->raw[3] && !a->raw[4] ? 0 : -EINVAL;
+	case PR_SET_KEEPCAPS:
+		return p2 <= 1 ? 0 : -EINVAL;
+	case PR_SET_TIMERSLACK:
+		t->timer_slack_ns = p2 ? (unsigned)MIN(p2, (uint64_t)UINT32_MAX) : 50000;
+		return 0;
+	case PR_SET_TIMING:
+		return p2 == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+	case PR_SET_TSC:
+		return p2 == PR_TSC_ENABLE ? 0 : -EINVAL;
+	case PR_SET_CHILD_SUBREAPER:
+	case PR_SET_THP_DISABLE:
+	case PR_SET_PTRACER:
+		return 0;
+	case PR_SET_VMA: /* names of anonymous mappings: accepted, not shown */
+		return p2 == PR_SET_VMA_ANON_NAME ? 0 : -EINVAL;
+	case PR_CAPBSET_DROP:
+	case PR_SET_SECUREBITS:
+		return -EPERM;
+	default:
+		return prctl_get(t, a);
+	}
+}
+
+long sys_arch_prctl(struct task *t, struct sysargs *a)
+{
+	uint64_t v;
+
+	switch (A_INT(a, 0)) {
+	case ARCH_SET_FS:
+		return platform_ctx_set_fsbase(t->ctx, a->raw[1]);
+	case ARCH_SET_GS:
+		return platform_ctx_set_gsbase(t->ctx, a->raw[1]);
+	case ARCH_GET_FS:
+		v = platform_ctx_fsbase(t->ctx);
+		return gmem_write(t->proc->mm, A_PTR(a, 1), &v, sizeof(v));
+	case ARCH_GET_GS:
+		v = platform_ctx_gsbase(t->ctx);
+		return gmem_write(t->proc->mm, A_PTR(a, 1), &v, sizeof(v));
+	case ARCH_GET_CPUID:
+		return 1;
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_personality(struct task *t, struct sysargs *a)
+{
+	/* 0xffffffff asks; PER_LINUX is all there is. */
+	return (uint32_t)a->raw[0] == UINT32_MAX || !a->raw[0] ? 0 : -EINVAL;
+}

@@ -1,0 +1,171 @@
+/* Threads as the app makes and ends them: clone, clone3, exit, exit_group, set_tid_address. */
+#include <errno.h>
+#include <linux/sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <stdlib.h>
+#include "sentry/auditx.h"
+#include "sentry/signal.h"
+#include "sentry/sys.h"
+#include "sentry/task_int.h"
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define KNOWN_FLAGS                                                                                \
+	(THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS |                    \
+	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED |        \
+	 CLONE_IO | 0xff)
+
+/* Registers, segment bases and vector state of the new thread: the caller's, except what clone
+ * changes. */
+static int copy_context(struct task *t, struct task *n, const struct clone_req *r)
+{
+	void *fpu = aligned_alloc(64, ALIGN_UP(platform_fpu_size(sandbox.platform), (size_t)64));
+	int err = -ENOMEM;
+
+	if (!fpu)
+		return err;
+	*n->regs = *t->regs;
+	n->regs->rax = 0;
+	if (r->stack)
+		n->regs->rsp = r->stack;
+	err = platform_ctx_fpu_save(t->ctx, fpu);
+	if (!err)
+		err = platform_ctx_fpu_load(n->ctx, fpu);
+	if (!err)
+		err = platform_ctx_set_fsbase(n->ctx, r->flags & CLONE_SETTLS
+							      ? r->tls
+							      : platform_ctx_fsbase(t->ctx));
+	if (!err)
+		err = platform_ctx_set_gsbase(n->ctx, platform_ctx_gsbase(t->ctx));
+	free(fpu);
+	return err;
+}
+
+static void inherit(struct task *t, struct task *n, const struct clone_req *r)
+{
+	memcpy(n->comm, t->comm, sizeof(n->comm));
+	memcpy(n->cpus, t->cpus, sizeof(n->cpus));
+	n->nice = t->nice;
+	n->timer_slack_ns = t->timer_slack_ns;
+	if (r->flags & CLONE_CHILD_CLEARTID)
+		n->clear_child_tid = r->child_tid;
+	if (r->flags & CLONE_CHILD_SETTID)
+		n->create_tid_addr = r->child_tid;
+}
+
+int task_clone(struct task *t, const struct clone_req *r)
+{
+	struct proc *p = t->proc;
+	struct task *n;
+	int err, tid;
+
+	if ((r->flags & THREAD_FLAGS) != THREAD_FLAGS || (r->flags & ~(uint64_t)KNOWN_FLAGS)) {
+		auditx_unimplemented(t, (uint32_t)t->orig_rax);
+		return -ENOSYS;
+	}
+	if (!task_may_create())
+		return -EAGAIN;
+	n = task_create(p, mm_as(p->mm), atomic_load(&t->sig->blocked), &err);
+	if (!n)
+		return err;
+	inherit(t, n, r);
+	tid = n->tid;
+	err = copy_context(t, n, r);
+	if (!err && (r->flags & CLONE_PARENT_SETTID))
+		err = gmem_write(p->mm, gptr_at(r->parent_tid), &tid, sizeof(tid));
+	if (!err)
+		err = task_start(n);
+	if (err) {
+		task_discard(n);
+		return err;
+	}
+	return tid;
+}
+
+long sys_clone(struct task *t, struct sysargs *a)
+{
+	struct clone_req r = {
+		.flags = a->raw[0],
+		.stack = a->raw[1],
+		.parent_tid = a->raw[2],
+		.child_tid = a->raw[3],
+		.tls = a->raw[4],
+	};
+
+	return task_clone(t, &r);
+}
+
+long sys_clone3(struct task *t, struct sysargs *a)
+{
+	struct clone_args c;
+	struct clone_req r;
+
+	if (a->strct_err)
+		return a->strct_err;
+	if (a->strct_size < CLONE_ARGS_SIZE_VER0)
+		return -EINVAL;
+	memcpy(&c, a->strct, sizeof(c));
+	if (c.flags & (CLONE_DETACHED | (0xff & ~CLONE_NEWTIME)))
+		return -EINVAL;
+	if (c.set_tid_size || c.set_tid || (c.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
+		return -ENOSYS;
+	if ((c.stack && !c.stack_size) || (!c.stack && c.stack_size))
+		return -EINVAL;
+	if ((c.flags & CLONE_THREAD) && c.exit_signal)
+		return -EINVAL;
+	r = (struct clone_req){
+		.flags = c.flags,
+		.stack = c.stack ? c.stack + c.stack_size : 0,
+		.tls = c.tls,
+		.parent_tid = c.parent_tid,
+		.child_tid = c.child_tid,
+	};
+	return task_clone(t, &r);
+}
+
+long sys_exit(struct task *t, struct sysargs *a)
+{
+	pthread_mutex_lock(&t->proc->lock);
+	if (!t->proc->exiting && t->tid == t->proc->pid) /* the leader's status is the process's */
+		t->proc->exit_code = (A_INT(a, 0) & 0xff) << 8;
+	pthread_mutex_unlock(&t->proc->lock);
+	t->exiting = true;
+	return 0;
+}
+
+long sys_exit_group(struct task *t, struct sysargs *a)
+{
+	proc_exit_group(t->proc, (A_INT(a, 0) & 0xff) << 8);
+	t->exiting = true;
+	return 0;
+}
+
+long sys_set_tid_address(struct task *t, struct sysargs *a)
+{
+	t->clear_child_tid = a->raw[0];
+	return t->tid;
+}
+
+long sys_set_robust_list(struct task *t, struct sysargs *a)
+{
+	if (a->raw[1] != 24)
+		return -EINVAL;
+	t->robust_list = a->raw[0];
+	t->robust_list_len = a->raw[1];
+	return 0;
+}
+
+long sys_get_robust_list(struct task *t, struct sysargs *a)
+{
+	struct task *o = A_INT(a, 0) ? task_by_tid(A_INT(a, 0)) : task_get(t);
+	uint64_t head, len = 24;
+
+	if (!o)
+		return -ESRCH;
+	head = o->robust_list;
+	task_put(o);
+	if (gmem_write(t->proc->mm, A_PTR(a, 2), &len, sizeof(len)) ||
+	    gmem_write(t->proc->mm, A_PTR(a, 1), &head, sizeof(head)))
+		return -EFAULT;
+	return 0;
+}

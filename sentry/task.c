@@ -1,0 +1,341 @@
+/* Tasks: creation, the event loop, the end of threads and processes. */
+#include "sentry/task.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "sentry/decode.h"
+#include "sentry/file.h"
+#include "sentry/futex.h"
+#include "sentry/signal.h"
+#include "sentry/sys.h"
+#include "sentry/task_int.h"
+#include "sentry/timer.h"
+#include "sentry/vfs.h"
+
+#define TASK_STACK (256u * 1024)
+
+__thread struct task *current;
+
+/* ---- processes ---- */
+
+struct proc *proc_create(void)
+{
+	struct proc *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	atomic_init(&p->refs, 1);
+	pthread_mutex_init(&p->lock, NULL);
+	list_init(&p->node);
+	list_init(&p->tasks);
+	p->dumpable = true;
+	p->sighand = sighand_create();
+	p->timers = timers_create();
+	if (!p->sighand || !p->timers) {
+		proc_put(p);
+		return NULL;
+	}
+	return p;
+}
+
+void proc_put(struct proc *p)
+{
+	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
+		return;
+	timers_destroy(&p->timers);
+	sighand_put(p->sighand);
+	if (p->exe)
+		file_put(p->exe);
+	if (p->fdtab)
+		fdtab_put(p->fdtab);
+	if (p->fs)
+		fsctx_put(p->fs);
+	if (p->mm)
+		mm_put(p->mm);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+struct proc *proc_by_pid(int pid)
+{
+	struct proc *p, *found = NULL;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each(p, &sandbox.procs, node) {
+		if (p->pid != pid)
+			continue;
+		atomic_fetch_add(&p->refs, 1);
+		found = p;
+		break;
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	return found;
+}
+
+void proc_exit_group(struct proc *p, int wait_status)
+{
+	struct task *t;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->exiting) {
+		p->exit_code = wait_status;
+		atomic_store(&p->exiting, true);
+	}
+	list_for_each(t, &p->tasks, node)
+		task_interrupt(t);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* The last thread left: the sandbox ends with its first process. */
+static void proc_ended(struct proc *p)
+{
+	static char reason[32];
+	int code = p->exit_code;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_del(&p->node);
+	pthread_mutex_unlock(&sandbox.lock);
+	if (code & 0x7f) {
+		snprintf(reason, sizeof(reason), "signal %d", code & 0x7f);
+		sandbox_end(128 + (code & 0x7f), reason);
+	} else {
+		sandbox_end((code >> 8) & 0xff, "exited");
+	}
+}
+
+/* ---- tasks ---- */
+
+struct task *task_get(struct task *t)
+{
+	atomic_fetch_add(&t->refs, 1);
+	return t;
+}
+
+void task_put(struct task *t)
+{
+	if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
+		return;
+	signal_state_destroy(&t->sig, t->proc->sighand);
+	decode_scratch_free(t);
+	proc_put(t->proc);
+	free(t);
+}
+
+struct task *task_by_tid(int tid)
+{
+	struct task *t, *found = NULL;
+	struct proc *p;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each(p, &sandbox.procs, node) {
+		pthread_mutex_lock(&p->lock);
+		list_for_each(t, &p->tasks, node)
+			if (t->tid == tid && !found)
+				found = task_get(t);
+		pthread_mutex_unlock(&p->lock);
+		if (found)
+			break;
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	return found;
+}
+
+bool task_pending(const struct task *t)
+{
+	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended) || signal_pending(t);
+}
+
+bool task_may_create(void)
+{
+	uint64_t max = sandbox.config.limit_processes;
+
+	return !max || (uint64_t)atomic_load(&sandbox.nr_tasks) < max;
+}
+
+static void set_constants(struct task *t)
+{
+	int64_t *c = platform_ctx_consts(t->ctx);
+	struct proc *p = t->proc;
+
+	c[PLATFORM_CONST_PID] = p->pid;
+	c[PLATFORM_CONST_TID] = t->tid;
+	c[PLATFORM_CONST_PPID] = p->ppid;
+	c[PLATFORM_CONST_UID] = c[PLATFORM_CONST_EUID] = p->uid;
+	c[PLATFORM_CONST_GID] = c[PLATFORM_CONST_EGID] = p->gid;
+}
+
+struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocked, int *err)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	*err = -ENOMEM;
+	if (!t)
+		return NULL;
+	atomic_init(&t->refs, 1);
+	list_init(&t->node);
+	atomic_fetch_add(&p->refs, 1);
+	t->proc = p;
+	t->orig_rax = ~0ull;
+	t->timer_slack_ns = 50000;
+	t->sig = signal_state_create(blocked);
+	if (!t->sig || decode_scratch_alloc(t))
+		goto fail;
+	*err = platform_ctx_create(sandbox.platform, as, t, &t->ctx);
+	if (*err)
+		goto fail;
+	t->regs = platform_ctx_regs(t->ctx);
+	platform_ctx_set_phase(t->ctx, atomic_load(&sandbox.phase));
+	pthread_mutex_lock(&sandbox.lock);
+	t->tid = sandbox.next_pid++;
+	pthread_mutex_unlock(&sandbox.lock);
+	if (!p->pid)
+		p->pid = p->pgid = t->tid;
+	set_constants(t);
+	pthread_mutex_lock(&p->lock);
+	list_append(&p->tasks, &t->node);
+	p->nr_tasks++;
+	pthread_mutex_unlock(&p->lock);
+	atomic_fetch_add(&sandbox.nr_tasks, 1);
+	return t;
+fail:
+	task_put(t);
+	return NULL;
+}
+
+/* Unlinks t from its process; true for the last one. */
+static bool unlink_task(struct task *t)
+{
+	struct proc *p = t->proc;
+	bool last;
+
+	signal_retarget(t, ~0ull);
+	pthread_mutex_lock(&p->lock);
+	list_del(&t->node);
+	p->dead_cpu_ns += t->host_tid ? task_cpu_ns(t) : 0;
+	last = --p->nr_tasks == 0;
+	pthread_mutex_unlock(&p->lock);
+	return last;
+}
+
+void task_discard(struct task *t)
+{
+	t->exiting = true;
+	unlink_task(t);
+	atomic_fetch_sub(&sandbox.nr_tasks, 1);
+	platform_ctx_destroy(&t->ctx);
+	task_put(t);
+}
+
+static void add_counters(struct task *t)
+{
+	struct audit_totals *s = &sandbox.totals, *o = &t->totals;
+	struct platform_stats st;
+
+	platform_ctx_stats(t->ctx, &st);
+	pthread_mutex_lock(&sandbox.lock);
+	sandbox.stats.exits += st.exits;
+	sandbox.stats.tier0 += st.tier0;
+	sandbox.stats.forwarded += st.forwarded;
+	sandbox.stats.faults += st.faults;
+	sandbox.stats.interrupts += st.interrupts;
+	sandbox.stats.cr3_writes += st.cr3_writes;
+	s->calls += o->calls;
+	s->allow += o->allow;
+	s->deny += o->deny;
+	s->emulate += o->emulate;
+	s->terminate += o->terminate;
+	s->unimplemented += o->unimplemented;
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
+/* The end of a thread, in the thread itself. */
+static void task_exit(struct task *t)
+{
+	struct proc *p = t->proc;
+
+	t->exiting = true;
+	if (!atomic_load(&sandbox.ended)) {
+		futex_robust_exit(t);
+		futex_clear_tid(t);
+	}
+	timers_task_exit(t);
+	add_counters(t);
+	if (unlink_task(t))
+		proc_ended(p);
+	/* Nobody can find t to kick it any more: the list was the way. References keep the struct. */
+	pthread_mutex_lock(&p->lock);
+	platform_ctx_destroy(&t->ctx);
+	pthread_mutex_unlock(&p->lock);
+	current = NULL;
+	task_put(t);
+	atomic_fetch_sub(&sandbox.nr_tasks, 1);
+	sandbox_wake();
+}
+
+static void platform_broke(const struct platform_event *ev)
+{
+	log_error("the virtual machine failed: %s", ev->message ? ev->message : "unknown reason");
+	sandbox_end(SBX_EXIT_SETUP, "virtual machine failed");
+}
+
+void task_loop(struct task *t)
+{
+	struct platform_event ev;
+
+	for (;;) {
+		if (atomic_load(&t->interrupt) || t->restart_code)
+			signal_deliver(t);
+		if (t->exiting || t->proc->exiting || atomic_load(&sandbox.ended))
+			return;
+		platform_run(t->ctx, &ev);
+		switch (ev.kind) {
+		case PLATFORM_SYSCALL:
+			sys_dispatch(t);
+			break;
+		case PLATFORM_FAULT:
+			task_fault(t, &ev);
+			break;
+		case PLATFORM_INTERRUPTED:
+			if (signal_pending(t))
+				atomic_store(&t->interrupt, 1);
+			break;
+		case PLATFORM_BROKEN:
+			platform_broke(&ev);
+			return;
+		}
+	}
+}
+
+static void *task_main(void *arg)
+{
+	struct task *t = arg;
+	int tid;
+
+	current = t;
+	t->host_tid = (int)syscall(SYS_gettid);
+	if (t->create_tid_addr) {
+		tid = t->tid;
+		gmem_write(t->proc->mm, gptr_at(t->create_tid_addr), &tid, sizeof(tid));
+	}
+	task_loop(t);
+	task_exit(t);
+	return NULL;
+}
+
+int task_start(struct task *t)
+{
+	pthread_attr_t attr;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, TASK_STACK);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&t->thread, &attr, task_main, t);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
