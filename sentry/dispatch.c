@@ -96,6 +96,9 @@ static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *
 	const struct net_target *refused = NULL;
 	int k;
 
+	/* All before any is judged: what a move needs on the old name depends on the new one. */
+	for (k = 0; k < a->npaths; k++)
+		decode_resolve(t, a, k);
 	for (k = 0; k < a->npaths; k++)
 		if (!path_gate(t, a, k, v, err))
 			return false;

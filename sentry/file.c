@@ -8,10 +8,9 @@
 #include <unistd.h>
 #include "base/overflow.h"
 #include "sentry/ready.h"
+#include "sentry/signal.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
-
-void signal_raise(struct task *t, int sig); /* sentry/signal.h */
 
 #define STATUS_OUTPUT_LIMIT (128 + SIGXFSZ)
 
@@ -130,19 +129,31 @@ static int inherited_ready(const struct file *f, short events)
 	return poll(&p, 1, 0) == 0 ? -EAGAIN : 0;
 }
 
+long file_host_call(struct task *t, const struct file *f, long nr, long a1, long a2, long a3, long a4,
+		    long a5)
+{
+	long r;
+
+	if (f->hostfd < 0)
+		return -EINVAL;
+	r = task_host_call(t, nr, f->hostfd, a1, a2, a3, a4, a5);
+	/* On Linux no signal interrupts the input and output of regular files. */
+	if (r == -ERESTARTSYS && (f->kind == POL_FD_FILE || f->kind == POL_FD_DIR))
+		r = -ERESTARTNOINTR;
+	return r;
+}
+
 static ssize_t host_io(struct task *t, long plain, long at, struct file *f, const struct iovec *iov,
 		       int n, off_t off, int flags)
 {
-	if (f->hostfd < 0)
-		return -EINVAL;
 	if (flags || off >= 0)
 		/* The position goes in two halves; the upper one is always 0 on 64-bit hosts. An
 		 * offset of -1 means the file position. */
-		return task_host_call(t, at, f->hostfd, (long)iov, n, off, 0, flags);
+		return file_host_call(t, f, at, (long)iov, n, off, 0, flags);
 	if (n == 1)
-		return task_host_call(t, plain == SYS_readv ? SYS_read : SYS_write, f->hostfd,
+		return file_host_call(t, f, plain == SYS_readv ? SYS_read : SYS_write,
 				      (long)iov[0].iov_base, (long)iov[0].iov_len, 0, 0, 0);
-	return task_host_call(t, plain, f->hostfd, (long)iov, n, 0, 0, 0);
+	return file_host_call(t, f, plain, (long)iov, n, 0, 0, 0);
 }
 
 ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,

@@ -79,6 +79,11 @@ ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov
 			 int flags);
 off_t file_seek(struct task *t, struct file *f, off_t off, int whence);
 
+/* A host system call whose first argument is f's descriptor, as task_host_call; on regular files and
+ * directories it is restarted after any signal, as Linux does not interrupt them. */
+long file_host_call(struct task *t, const struct file *f, long nr, long a1, long a2, long a3, long a4,
+		    long a5);
+
 static inline bool file_can_read(const struct file *f)
 {
 	return !(f->flags & O_PATH) && (f->flags & O_ACCMODE) != O_WRONLY;

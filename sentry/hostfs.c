@@ -183,25 +183,26 @@ static int hostfs_node_path(struct vnode *n, char *buf, size_t size)
 	return 0;
 }
 
+/* Status flags of open(2) that go to the host as they are. */
+#define OPEN_FLAGS                                                                                 \
+	(O_ACCMODE | O_APPEND | O_TRUNC | O_NONBLOCK | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT |  \
+	 O_NOATIME)
+
 /* ---- changing names: one checked component below a pinned directory ---- */
 
-static int hostfs_create(struct task *t, struct vnode *dir, const char *name, mode_t mode,
-			 unsigned flags, struct vnode **node, struct file **out)
+/* Node and open file for fd (taken), which was opened just now below dir. */
+static int finish_create(struct vnode *dir, int fd, unsigned flags, struct vnode **node,
+			 struct file **out)
 {
-	cleanup_close int fd = -1;
-	int pin, r;
+	int pin = hostproc_reopen(fd, O_PATH), r = pin;
 
-	fd = openat(dir->hostfd, name, (int)(flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
-		    mode);
-	if (fd < 0)
-		return -errno;
-	pin = hostproc_reopen(fd, O_PATH);
-	if (pin < 0)
-		return pin;
-	r = hostfs_node(pin, dir->mnt, node);
-	if (r)
+	if (pin >= 0)
+		r = hostfs_node(pin, dir->mnt, node);
+	if (r) {
+		close(fd);
 		return r;
-	r = hostfs_file(*node, steal_fd(&fd), flags, out);
+	}
+	r = hostfs_file(*node, fd, flags, out);
 	if (r) {
 		vnode_put(*node);
 		*node = NULL;
@@ -209,25 +210,30 @@ static int hostfs_create(struct task *t, struct vnode *dir, const char *name, mo
 	return r;
 }
 
-int hostfs_tmpfile(struct vnode *dir, mode_t mode, unsigned flags, struct vnode **node,
-		   struct file **out)
+static int hostfs_create(struct task *t, struct vnode *dir, const char *name, mode_t mode,
+			 unsigned flags, struct vnode **node, struct file **out)
 {
-	cleanup_close int fd = -1;
-	int pin, r;
+	int fd = openat(dir->hostfd, name,
+			(int)((flags & OPEN_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC), mode);
 
-	fd = openat(dir->hostfd, ".", (int)(flags | O_TMPFILE | O_CLOEXEC), mode);
+	return fd < 0 ? -errno : finish_create(dir, fd, flags, node, out);
+}
+
+int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
+		   struct vnode **node, struct file **out)
+{
+	int r, fd = openat(dir->hostfd, ".",
+			   (int)((flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE | O_CLOEXEC), mode);
+
 	if (fd < 0)
 		return -errno;
-	pin = hostproc_reopen(fd, O_PATH);
-	if (pin < 0)
-		return pin;
-	r = hostfs_node(pin, dir->mnt, node);
-	if (r)
-		return r;
-	r = hostfs_file(*node, steal_fd(&fd), flags, out);
-	if (r) {
+	r = finish_create(dir, fd, flags, node, out);
+	if (!r && asprintf(&(*node)->path, "%s/#%llu", strcmp(dir_path, "/") ? dir_path : "",
+			   (unsigned long long)(*node)->ino) < 0) {
+		(*node)->path = NULL;
+		file_put(*out);
 		vnode_put(*node);
-		*node = NULL;
+		r = -ENOMEM;
 	}
 	return r;
 }
@@ -353,11 +359,6 @@ static int hostfs_statfs(struct vnode *node, struct statfs *st)
 }
 
 /* ---- opening ---- */
-
-/* Status flags of open(2) that go to the host as they are. */
-#define OPEN_FLAGS                                                                                 \
-	(O_ACCMODE | O_APPEND | O_TRUNC | O_NONBLOCK | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT |  \
-	 O_NOATIME)
 
 static int open_path(struct vnode *node, struct file **out)
 {

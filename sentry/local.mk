@@ -48,6 +48,13 @@ sentry_files = \
 	sentry/hostfs.c sentry/hostfs.h \
 	sentry/path.c \
 	sentry/sys_file.h \
+	sentry/sys_file_attr.c \
+	sentry/sys_file_copy.c \
+	sentry/sys_file_fd.c \
+	sentry/sys_file_io.c \
+	sentry/sys_file_name.c \
+	sentry/sys_file_open.c \
+	sentry/sys_file_stat.c \
 	sentry/vfs.c sentry/vfs.h \
 	sentry/vfs_role.c
 

@@ -6,11 +6,23 @@
 #include <stdbool.h>
 #include "sentry/sys.h"
 
+#define SYS_RW_MAX 0x7ffff000ull /* most bytes of one read or write, as Linux */
+
 /* Flags, mode and resolve of open, openat, creat and openat2 in one form. */
 int sys_open_how(const struct sysargs *a, struct open_how *how);
 bool sys_open_is_tmpfile(const struct open_how *how);
 
 /* The AT_* flags of the call, 0 when it has none. */
 unsigned sys_at_flags(const struct sysargs *a);
+
+/* mode without the process' umask and without what sbx does not let a program create: set-id bits,
+ * which would lend the identity of whoever runs sbx. */
+mode_t sys_create_mode(struct task *t, mode_t mode);
+
+/* Attributes of an open file of any kind. 0 or -errno. */
+int sys_file_fstat(struct task *t, struct file *f, struct statx *st);
+
+/* Present path of the process' working directory: length, -ENOENT when it was removed. */
+int sys_cwd_path(struct task *t, char *buf, size_t size);
 
 #endif

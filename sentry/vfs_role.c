@@ -168,7 +168,7 @@ static uint32_t open_verbs(const struct sysargs *a, const struct vpath *p)
 		return POL_V_STAT; /* -EEXIST */
 	if (p->node && p->node->type == S_IFDIR)
 		return POL_V_LIST;
-	if (!p->node)
+	if (!p->node && how.flags & O_CREAT)
 		v |= POL_V_CREATE;
 	switch (how.flags & O_ACCMODE) {
 	case O_RDONLY:

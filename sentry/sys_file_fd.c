@@ -1,0 +1,256 @@
+/* Descriptors: duplicating, closing, flags, locks, syncing, memfd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "sentry/filelock.h"
+#include "sentry/sys_file.h"
+
+#define SETFL_MASK (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC)
+/* What the host's description follows; signals for readiness are not offered. */
+#define SETFL_HOST (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
+
+/* ---- duplicates ---- */
+
+long sys_dup(struct task *t, struct sysargs *a)
+{
+	if (!a->file[0])
+		return -EBADF;
+	return fdtab_install(t->proc->fdtab, file_get(a->file[0]), 0, false);
+}
+
+long sys_dup2(struct task *t, struct sysargs *a)
+{
+	if (!a->file[0])
+		return -EBADF;
+	if (A_INT(a, 0) == A_INT(a, 1))
+		return A_INT(a, 1);
+	return fdtab_install_at(t->proc->fdtab, file_get(a->file[0]), A_INT(a, 1), false);
+}
+
+long sys_dup3(struct task *t, struct sysargs *a)
+{
+	if (A_UINT(a, 2) & ~(unsigned)O_CLOEXEC || A_INT(a, 0) == A_INT(a, 1))
+		return -EINVAL;
+	if (!a->file[0])
+		return -EBADF;
+	return fdtab_install_at(t->proc->fdtab, file_get(a->file[0]), A_INT(a, 1),
+				A_UINT(a, 2) & O_CLOEXEC);
+}
+
+static long dup_from(struct task *t, struct file *f, uint64_t min, bool cloexec)
+{
+	if (min >= fdtab_max(t->proc->fdtab))
+		return -EINVAL;
+	return fdtab_install(t->proc->fdtab, file_get(f), (int)min, cloexec);
+}
+
+/* ---- closing ---- */
+
+long sys_close(struct task *t, struct sysargs *a)
+{
+	return fdtab_close(t->proc->fdtab, A_INT(a, 0));
+}
+
+long sys_close_range(struct task *t, struct sysargs *a)
+{
+	unsigned first = A_UINT(a, 0), last = A_UINT(a, 1), flags = A_UINT(a, 2);
+
+	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
+		return -EINVAL;
+	/* No other process shares the table; other threads do, and would lose it by CLONE_FILES. */
+	if (flags & CLOSE_RANGE_UNSHARE && t->proc->nr_tasks > 1)
+		return -ENOSYS;
+	if (flags & CLOSE_RANGE_CLOEXEC)
+		fdtab_cloexec_range(t->proc->fdtab, first, last);
+	else
+		fdtab_close_range(t->proc->fdtab, first, last, false);
+	return 0;
+}
+
+/* ---- fcntl ---- */
+
+static long set_flags(struct file *f, unsigned flags)
+{
+	unsigned old = f->flags, now;
+
+	if (f->append_only && !(flags & O_APPEND))
+		return -EPERM;
+	if (f->hostfd >= 0 && !f->inherited) {
+		int host = fcntl(f->hostfd, F_GETFL);
+
+		if (host < 0 || fcntl(f->hostfd, F_SETFL,
+				      (host & ~SETFL_HOST) | (int)(flags & SETFL_HOST)))
+			return -errno;
+	}
+	do
+		now = (old & ~(unsigned)SETFL_MASK) | (flags & SETFL_MASK);
+	while (!atomic_compare_exchange_weak(&f->flags, &old, now));
+	return 0;
+}
+
+static long lock(struct task *t, struct file *f, int cmd, uint64_t addr)
+{
+	struct mm *mm = t->proc->mm;
+	struct flock fl;
+	long r;
+
+	if (gmem_read(mm, &fl, gptr_at(addr), sizeof(fl)))
+		return -EFAULT;
+	switch (cmd) {
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		r = filelock_ofd(t, f, cmd, &fl);
+		break;
+	default:
+		r = filelock_posix(t, fdtab_locks(t->proc->fdtab), f, cmd, &fl);
+	}
+	if (!r && (cmd == F_GETLK || cmd == F_OFD_GETLK))
+		r = gmem_write(mm, gptr_at(addr), &fl, sizeof(fl));
+	return r;
+}
+
+/* Commands that the host's descriptor answers with a number. */
+static long host_fcntl(struct file *f, int cmd, uint64_t arg)
+{
+	long r;
+
+	if (f->hostfd < 0 || f->inherited)
+		return -EINVAL;
+	r = fcntl(f->hostfd, cmd, arg);
+	return r < 0 ? -errno : r;
+}
+
+static long fcntl_any(struct task *t, struct file *f, int cmd, uint64_t arg)
+{
+	switch (cmd) {
+	case F_SETFL:
+		return set_flags(f, (unsigned)arg);
+	case F_GETLK:
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return lock(t, f, cmd, arg);
+	case F_GETPIPE_SZ:
+	case F_SETPIPE_SZ:
+		return f->kind == POL_FD_PIPE ? host_fcntl(f, cmd, arg) : -EBADF;
+	case F_ADD_SEALS:
+	case F_GET_SEALS:
+		return host_fcntl(f, cmd, arg);
+	case F_SETOWN:
+	case F_GETOWN:
+		return 0; /* nobody is told: O_ASYNC is not offered */
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_fcntl(struct task *t, struct sysargs *a)
+{
+	struct file *f = a->file[0];
+	int fd = A_INT(a, 0), cmd = A_INT(a, 1);
+	uint64_t arg = a->raw[2];
+
+	if (!f)
+		return -EBADF;
+	switch (cmd) {
+	case F_DUPFD:
+		return dup_from(t, f, (unsigned)arg, false);
+	case F_DUPFD_CLOEXEC:
+		return dup_from(t, f, (unsigned)arg, true);
+	case F_GETFD:
+		return fdtab_get_cloexec(t->proc->fdtab, fd);
+	case F_SETFD:
+		return fdtab_set_cloexec(t->proc->fdtab, fd, arg & FD_CLOEXEC);
+	case F_GETFL:
+		return (long)f->flags;
+	}
+	return f->flags & O_PATH ? -EBADF : fcntl_any(t, f, cmd, arg);
+}
+
+/* ---- whole-file locks and syncing ---- */
+
+long sys_flock(struct task *t, struct sysargs *a)
+{
+	struct file *f = a->file[0];
+	int op = A_INT(a, 1) & ~LOCK_NB;
+
+	if (!f || f->flags & O_PATH)
+		return -EBADF;
+	if (op != LOCK_SH && op != LOCK_EX && op != LOCK_UN)
+		return -EINVAL;
+	if (f->hostfd < 0)
+		return -ENOLCK;
+	return task_host_call(t, SYS_flock, f->hostfd, A_INT(a, 1), 0, 0, 0, 0);
+}
+
+static long sync_file(struct task *t, struct sysargs *a, long nr)
+{
+	struct file *f = a->file[0];
+
+	if (!f || f->flags & O_PATH)
+		return -EBADF;
+	if (f->hostfd < 0) /* in memory */
+		return f->kind == POL_FD_FILE || f->kind == POL_FD_DIR ? 0 : -EINVAL;
+	return file_host_call(t, f, nr, (long)a->raw[1], (long)a->raw[2], (long)a->raw[3], 0, 0);
+}
+
+long sys_fsync(struct task *t, struct sysargs *a)
+{
+	return sync_file(t, a, SYS_fsync);
+}
+
+long sys_fdatasync(struct task *t, struct sysargs *a)
+{
+	return sync_file(t, a, SYS_fdatasync);
+}
+
+long sys_syncfs(struct task *t, struct sysargs *a)
+{
+	return sync_file(t, a, SYS_syncfs);
+}
+
+long sys_sync_file_range(struct task *t, struct sysargs *a)
+{
+	return sync_file(t, a, SYS_sync_file_range);
+}
+
+long sys_sync(struct task *t, struct sysargs *a)
+{
+	long r = task_host_call(t, SYS_sync, 0, 0, 0, 0, 0, 0);
+
+	return r == -ERESTARTSYS ? -ERESTARTNOINTR : 0;
+}
+
+/* ---- memfd ---- */
+
+long sys_memfd_create(struct task *t, struct sysargs *a)
+{
+	unsigned flags = A_UINT(a, 1);
+	struct file *f;
+	int fd;
+
+	if (flags & ~(unsigned)(MFD_CLOEXEC | MFD_ALLOW_SEALING | 8u /* NOEXEC_SEAL */ | 16u /* EXEC */) ||
+	    (flags & 24u) == 24u)
+		return -EINVAL;
+	if (a->str_err)
+		return a->str_err == -ENAMETOOLONG ? -EINVAL : a->str_err;
+	if (strlen(a->str) > 249)
+		return -EINVAL;
+	fd = memfd_create(a->str, (flags & MFD_ALLOW_SEALING) | MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	f = file_new(&file_host_ops, fd, O_RDWR | 0100000u, POL_FD_FILE);
+	if (!f)
+		return -ENOMEM;
+	return fdtab_install(t->proc->fdtab, f, 0, flags & MFD_CLOEXEC);
+}

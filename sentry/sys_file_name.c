@@ -1,0 +1,331 @@
+/* Names: directories, links, renaming, the working directory. Each acts on the parent that resolution
+ * pinned, by one checked component. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include "sentry/sys_file.h"
+
+static bool is_mount_root(const struct vnode *n)
+{
+	return n->mnt && n->mnt->root == n;
+}
+
+/* Common to mkdir, mknod, symlink and link: the place of a new name. */
+static int check_new(const struct vpath *v, bool dir)
+{
+	if (!v->dir || v->node)
+		return -EEXIST;
+	return v->must_dir && !dir ? -ENOENT : 0;
+}
+
+static long do_mkdir(struct task *t, struct sysargs *a, mode_t mode)
+{
+	const struct vpath *v = a->path[0].v;
+	int r = check_new(v, true);
+
+	if (r)
+		return r;
+	if (!v->dir->ops->mkdir)
+		return -EPERM;
+	return v->dir->ops->mkdir(v->dir, v->name, sys_create_mode(t, mode & (0777 | S_ISVTX)));
+}
+
+long sys_mkdir(struct task *t, struct sysargs *a)
+{
+	return do_mkdir(t, a, A_UINT(a, 1));
+}
+
+long sys_mkdirat(struct task *t, struct sysargs *a)
+{
+	return do_mkdir(t, a, A_UINT(a, 2));
+}
+
+static long do_mknod(struct task *t, struct sysargs *a, mode_t mode, unsigned dev)
+{
+	const struct vpath *v = a->path[0].v;
+	int r = check_new(v, false);
+
+	if (r)
+		return r;
+	switch (mode & S_IFMT) {
+	case 0:
+		mode |= S_IFREG;
+		break;
+	case S_IFREG:
+	case S_IFIFO:
+	case S_IFSOCK:
+		break;
+	case S_IFDIR:
+	case S_IFCHR:
+	case S_IFBLK:
+		return -EPERM;
+	default:
+		return -EINVAL;
+	}
+	if (!v->dir->ops->mknod)
+		return -EPERM;
+	return v->dir->ops->mknod(v->dir, v->name, sys_create_mode(t, mode), dev);
+}
+
+long sys_mknod(struct task *t, struct sysargs *a)
+{
+	return do_mknod(t, a, A_UINT(a, 1), A_UINT(a, 2));
+}
+
+long sys_mknodat(struct task *t, struct sysargs *a)
+{
+	return do_mknod(t, a, A_UINT(a, 2), A_UINT(a, 3));
+}
+
+/* The target is text that no rule judges: it is judged when somebody follows the link. */
+static long do_symlink(struct task *t, struct sysargs *a)
+{
+	const struct vpath *v = a->path[0].v;
+	int r = a->str_err ? a->str_err : check_new(v, false);
+
+	if (r)
+		return r;
+	if (!a->str[0])
+		return -ENOENT;
+	return v->dir->ops->symlink ? v->dir->ops->symlink(v->dir, v->name, a->str) : -EPERM;
+}
+
+long sys_symlink(struct task *t, struct sysargs *a)
+{
+	return do_symlink(t, a);
+}
+
+long sys_symlinkat(struct task *t, struct sysargs *a)
+{
+	return do_symlink(t, a);
+}
+
+static long do_link(struct sysargs *a)
+{
+	const struct vpath *from = a->path[0].v, *to = a->path[1].v;
+	struct vnode *node = from->node;
+	int r;
+
+	if (sys_at_flags(a) & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if (from->file && (!node || !(from->file->verbs & POL_V_LINK)))
+		return -ENOENT;
+	r = check_new(to, false);
+	if (r)
+		return r;
+	if (node->type == S_IFDIR || !to->dir->ops->link)
+		return -EPERM;
+	if (node->mnt != to->dir->mnt)
+		return -EXDEV;
+	return to->dir->ops->link(node, to->dir, to->name);
+}
+
+long sys_link(struct task *t, struct sysargs *a)
+{
+	return do_link(a);
+}
+
+long sys_linkat(struct task *t, struct sysargs *a)
+{
+	return do_link(a);
+}
+
+/* ---- removing ---- */
+
+static long do_unlink(struct sysargs *a)
+{
+	const struct vpath *v = a->path[0].v;
+
+	if (!v->dir)
+		return -EISDIR;
+	if (!v->node)
+		return -ENOENT;
+	if (v->must_dir)
+		return v->node->type == S_IFDIR ? -EISDIR : -ENOTDIR;
+	if (v->node->type == S_IFDIR)
+		return -EISDIR;
+	return v->dir->ops->unlink ? v->dir->ops->unlink(v->dir, v->name, false) : -EPERM;
+}
+
+static long do_rmdir(struct sysargs *a)
+{
+	const struct vpath *v = a->path[0].v;
+
+	if (!v->dir) {
+		if (!v->name[0])
+			return -EBUSY;
+		return strcmp(v->name, ".") ? -ENOTEMPTY : -EINVAL;
+	}
+	if (!v->node)
+		return -ENOENT;
+	if (v->node->type != S_IFDIR)
+		return -ENOTDIR;
+	if (is_mount_root(v->node))
+		return -EBUSY;
+	return v->dir->ops->unlink ? v->dir->ops->unlink(v->dir, v->name, true) : -EPERM;
+}
+
+long sys_unlink(struct task *t, struct sysargs *a)
+{
+	return do_unlink(a);
+}
+
+long sys_rmdir(struct task *t, struct sysargs *a)
+{
+	return do_rmdir(a);
+}
+
+long sys_unlinkat(struct task *t, struct sysargs *a)
+{
+	unsigned flags = A_UINT(a, 2);
+
+	if (flags & ~(unsigned)AT_REMOVEDIR)
+		return -EINVAL;
+	return flags & AT_REMOVEDIR ? do_rmdir(a) : do_unlink(a);
+}
+
+/* ---- renaming ---- */
+
+static int check_rename(const struct vpath *from, const struct vpath *to, unsigned flags)
+{
+	if (!from->dir || !to->dir)
+		return -EBUSY;
+	if (from->dir->mnt != to->dir->mnt)
+		return -EXDEV;
+	if (!from->node)
+		return -ENOENT;
+	if (flags & RENAME_NOREPLACE && to->node)
+		return -EEXIST;
+	if (flags & RENAME_EXCHANGE && !to->node)
+		return -ENOENT;
+	if (from->must_dir && from->node->type != S_IFDIR)
+		return -ENOTDIR;
+	if (to->must_dir && from->node->type != S_IFDIR)
+		return -ENOTDIR;
+	if (is_mount_root(from->node) || (to->node && is_mount_root(to->node)))
+		return -EBUSY;
+	return 0;
+}
+
+static long do_rename(struct sysargs *a, unsigned flags)
+{
+	const struct vpath *from = a->path[0].v, *to = a->path[1].v;
+	int r;
+
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
+	    (flags & RENAME_EXCHANGE && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))
+		return -EINVAL;
+	if (flags & RENAME_WHITEOUT)
+		return -EPERM; /* makes a device node */
+	r = check_rename(from, to, flags);
+	if (r)
+		return r;
+	if (!from->dir->ops->rename)
+		return -EPERM;
+	return from->dir->ops->rename(from->dir, from->name, to->dir, to->name, flags);
+}
+
+long sys_rename(struct task *t, struct sysargs *a)
+{
+	return do_rename(a, 0);
+}
+
+long sys_renameat(struct task *t, struct sysargs *a)
+{
+	return do_rename(a, 0);
+}
+
+long sys_renameat2(struct task *t, struct sysargs *a)
+{
+	return do_rename(a, A_UINT(a, 4));
+}
+
+/* ---- where the process is ---- */
+
+static long set_cwd(struct task *t, struct vnode *n, const char *path, size_t len)
+{
+	struct fsctx *fs = t->proc->fs;
+	struct vnode *old;
+	int r = vfs_access(t, n, X_OK);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&fs->lock);
+	old = fs->cwd;
+	fs->cwd = vnode_get(n);
+	memcpy(fs->cwd_path, path, len + 1);
+	pthread_mutex_unlock(&fs->lock);
+	vnode_put(old);
+	return 0;
+}
+
+long sys_chdir(struct task *t, struct sysargs *a)
+{
+	const struct vpath *v = a->path[0].v;
+
+	return set_cwd(t, v->node, v->path, v->path_len);
+}
+
+long sys_fchdir(struct task *t, struct sysargs *a)
+{
+	struct file *f = a->file[0];
+	char path[PATH_MAX];
+	int r;
+
+	if (!f)
+		return -EBADF;
+	if (!f->node || f->node->type != S_IFDIR)
+		return -ENOTDIR;
+	r = vfs_node_path(f->node, path, sizeof(path));
+	if (r < 0) { /* removed, or of a file system that cannot tell */
+		strncpy(path, f->path ? f->path : "/", sizeof(path) - 1);
+		path[sizeof(path) - 1] = '\0';
+	}
+	return set_cwd(t, f->node, path, strlen(path));
+}
+
+int sys_cwd_path(struct task *t, char *buf, size_t size)
+{
+	struct fsctx *fs = t->proc->fs;
+	struct vnode *n;
+	int r;
+
+	pthread_mutex_lock(&fs->lock);
+	n = vnode_get(fs->cwd);
+	r = vfs_node_path(n, buf, size);
+	if (r == -EOPNOTSUPP) {
+		size_t len = strlen(fs->cwd_path);
+
+		r = len < size ? (int)len : -ENAMETOOLONG;
+		if (r >= 0)
+			memcpy(buf, fs->cwd_path, len + 1);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	vnode_put(n);
+	return r;
+}
+
+long sys_getcwd(struct task *t, struct sysargs *a)
+{
+	char path[PATH_MAX];
+	int len = sys_cwd_path(t, path, sizeof(path));
+
+	if (len < 0)
+		return len;
+	if ((uint64_t)len + 1 > a->raw[1])
+		return -ERANGE;
+	return gmem_write(t->proc->mm, A_PTR(a, 0), path, (size_t)len + 1) ? -EFAULT : len + 1;
+}
+
+long sys_umask(struct task *t, struct sysargs *a)
+{
+	struct fsctx *fs = t->proc->fs;
+	mode_t old;
+
+	pthread_mutex_lock(&fs->lock);
+	old = fs->umask;
+	fs->umask = A_UINT(a, 0) & 0777;
+	pthread_mutex_unlock(&fs->lock);
+	return (long)old;
+}
