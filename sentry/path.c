@@ -653,6 +653,8 @@ int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, str
 		r = start(&w, dirfd, path);
 	if (!r && len)
 		r = walk(&w);
+	if (r > 0) /* the walk ended early */
+		r = 0;
 	if (!r && flags & VFS_DIRECTORY && out->node && out->node->type != S_IFDIR)
 		r = -ENOTDIR;
 	if (!r && flags & VFS_NO_XDEV && w.base && out->node && out->node->mnt != w.base->mnt)
