@@ -81,9 +81,13 @@ sentry_net = \
 	sentry/net.h \
 	sentry/net_addr.c \
 	sentry/net_cmsg.c \
+	sentry/net_gate.c \
 	sentry/net_name.c \
 	sentry/net_opt.c \
 	sentry/pipe.c \
+	sentry/poll.c \
 	sentry/ready.h \
 	sentry/sys_epoll.c \
-	sentry/sys_ioctl.c
+	sentry/sys_ioctl.c \
+	sentry/sys_msg.c \
+	sentry/sys_net.c
