@@ -172,7 +172,7 @@ static int map_segment(struct mm *mm, struct file *f, const struct elf_segment *
 	else
 		anon = page;
 	if (ret >= 0 && s->filesz && end > file_end && (s->prot & PROT_WRITE))
-		ret = gmem_zero(mm, gptr_at(file_end), MIN(anon, end) - file_end);
+		ret = gmem_zero(mm, gptr_at(file_end), anon - file_end); /* ld.so uses the rest */
 	if (ret >= 0 && end > anon)
 		ret = map_at(mm, anon, ALIGN_UP(end, PAGE_SIZE) - anon, s->prot, NULL, 0);
 	return ret < 0 ? (int)ret : 0;
