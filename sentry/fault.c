@@ -53,6 +53,9 @@ static void raise_fault(struct task *t, int sig, int code, uint64_t addr)
 {
 	siginfo_t info = {.si_signo = sig, .si_code = code};
 
+	log_debug("tid %d: exception %llu error %llx becomes signal %d at %llx, rip %llx", t->tid,
+		  (unsigned long long)t->sig->trapno, (unsigned long long)t->sig->error, sig,
+		  (unsigned long long)addr, (unsigned long long)t->regs->rip);
 	info.si_addr = (void *)addr;
 	signal_force(t, &info);
 }
