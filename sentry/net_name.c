@@ -205,8 +205,6 @@ static int bind_name(struct task *t, struct file *f, struct net_target *target, 
 		n->host_len = target->host_len;
 		return host_bind(f, n);
 	}
-	if (!v->dir || v->node)
-		return -EADDRINUSE;
 	return v->dir->hostfd >= 0 ? bind_host_dir(t, f, v, n) : bind_sentry_dir(t, f, v, n);
 }
 
@@ -230,6 +228,8 @@ int net_name_bind(struct task *t, struct file *f, struct net_target *target)
 	struct net_name *n;
 	int err;
 
+	if (target->v && (!target->v->dir || target->v->node))
+		return -EADDRINUSE;
 	if (s->bound)
 		return -EINVAL;
 	n = calloc(1, sizeof(*n));

@@ -10,6 +10,8 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
+	tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp tests/guest/net_unix \
+	tests/guest/ready_epoll tests/guest/ready_pipe tests/guest/ready_poll \
 	tests/guest/threads64 tests/guest/vector \
 	tests/guest/hello
 
@@ -19,11 +21,15 @@ hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_
 unit_tests = tests/table/test_table
 if HAVE_CMOCKA
 unit_tests += \
-	tests/unit/test_base
+	tests/unit/test_base \
+	tests/unit/test_epoll \
+	tests/unit/test_net
 endif
 check_PROGRAMS += $(unit_tests)
 tests_table_test_table_LDADD = policy/libpolicy.a
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
+tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
+tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
 host_tests = tools/check-includes $(unit_tests)
 program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
@@ -42,7 +48,7 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/programs/script.py
+EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/programs/script.py
 dist_check_SCRIPTS += tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
