@@ -17,8 +17,8 @@ int gmem_cmpxchg32_raw(uint32_t *p, uint32_t *expected, uint32_t desired);
 
 /* ---- faults of the copy routines ---- */
 
-struct fixup {
-	uint64_t insn, target;
+struct fixup { /* distances from the members themselves */
+	int32_t insn, target;
 };
 extern const struct fixup __start_sbx_fixup[], __stop_sbx_fixup[];
 
@@ -29,8 +29,8 @@ bool gmem_fixup(void *ucontext)
 	greg_t *rip = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 
 	for (const struct fixup *f = __start_sbx_fixup; f < __stop_sbx_fixup; f++)
-		if (f->insn == (uint64_t)*rip) {
-			*rip = (greg_t)f->target;
+		if ((greg_t)&f->insn + f->insn == *rip) {
+			*rip = (greg_t)&f->target + f->target;
 			return true;
 		}
 	return false;

@@ -1,9 +1,9 @@
-/* The only instructions that touch app memory. Each has an entry in sbx_fixup: where to go on when
- * the host cannot give the page (a truncated file). Leaf functions, System V calling convention. */
+/* The only instructions that touch app memory. Each has an entry in sbx_fixup, as distances from the
+ * entry's own two words: where to go on when the host cannot give the page (a truncated file). Leaf functions, System V calling convention. */
 
 	.macro fixup insn, target
 	.pushsection sbx_fixup, "a", @progbits
-	.quad \insn, \target
+	.long \insn - ., \target - .
 	.popsection
 	.endm
 

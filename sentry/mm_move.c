@@ -177,35 +177,35 @@ static int check_old(struct mm *mm, const struct move *m)
 	return 0;
 }
 
+/* Where a fixed target may be. */
+static int check_target(const struct move *m)
+{
+	if (m->new % PAGE_SIZE || m->new_len > MM_ADDR_MAX || m->new > MM_ADDR_MAX - m->new_len)
+		return -EINVAL;
+	if (m->old + m->old_len > m->new && m->new + m->new_len > m->old)
+		return -EINVAL;
+	return m->new < MM_ADDR_MIN ? -EPERM : 0;
+}
+
 static int64_t remap_fixed(struct mm *mm, struct move *m)
 {
-	bool fixed = m->flags & MREMAP_FIXED;
-	int ret;
+	uint64_t old_end = m->old + m->old_len;
+	int ret = 0;
 
-	if (fixed) {
-		if (m->new % PAGE_SIZE || m->new_len > MM_ADDR_MAX ||
-		    m->new > MM_ADDR_MAX - m->new_len)
-			return -EINVAL;
-		if (m->old + m->old_len > m->new && m->new + m->new_len > m->old)
-			return -EINVAL;
-		if (m->new < MM_ADDR_MIN)
-			return -EPERM;
+	if (m->flags & MREMAP_FIXED)
+		ret = check_target(m);
+	m->old_len = MIN(m->old_len, m->new_len);
+	if (!ret)
+		ret = check_old(mm, m);
+	if (!ret && (m->flags & MREMAP_DONTUNMAP) && !mm_may_expand(mm, m->new_len, false))
+		ret = -ENOMEM;
+	if (!ret && (m->flags & MREMAP_FIXED))
 		ret = mm_unmap_locked(mm, m->new, m->new + m->new_len);
-		if (ret < 0)
-			return ret;
-	}
-	if (m->old_len > m->new_len) {
-		ret = mm_unmap_locked(mm, m->old + m->new_len, m->old + m->old_len);
-		if (ret < 0)
-			return ret;
-		m->old_len = m->new_len;
-	}
-	ret = check_old(mm, m);
+	if (!ret && old_end > m->old + m->old_len)
+		ret = mm_unmap_locked(mm, m->old + m->old_len, old_end);
 	if (ret < 0)
 		return ret;
-	if ((m->flags & MREMAP_DONTUNMAP) && !mm_may_expand(mm, m->new_len, false))
-		return -ENOMEM;
-	if (!fixed)
+	if (!(m->flags & MREMAP_FIXED))
 		m->new = mm_find_area(mm, m->new_len);
 	return m->new ? move_vma(mm, m) : -ENOMEM;
 }

@@ -23,10 +23,15 @@ if HAVE_CMOCKA
 unit_tests += \
 	tests/unit/test_base \
 	tests/unit/test_epoll \
+	tests/unit/test_mm \
 	tests/unit/test_net
 endif
 check_PROGRAMS += $(unit_tests)
 tests_table_test_table_LDADD = policy/libpolicy.a
+mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
+	tests/unit/fake_platform.c tests/unit/fake_platform.h
+tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
+tests_unit_test_mm_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
