@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/overflow.h"
+#include "sentry/confine.h"
 #include "sentry/hostproc.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
@@ -250,6 +251,16 @@ static void hold_device(int dir, size_t i)
 		return;
 	close(host_fd[i]);
 	host_fd[i] = -1;
+}
+
+int devfs_host_fd(size_t index)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+		if (entries[i].type == S_IFCHR && host_fd[i] > 0 && seen++ == index)
+			return host_fd[i];
+	return -1;
 }
 
 int devfs_root(struct vnode **out)

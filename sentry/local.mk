@@ -60,6 +60,7 @@ sentry_files = \
 
 # File systems of the sentry, host confinement
 sentry_memfs = \
+	sentry/confine.c sentry/confine.h sentry/confine_calls.def sentry/confine_filter.c \
 	sentry/devfs.c \
 	sentry/hostproc.c sentry/hostproc.h \
 	sentry/procfs.c sentry/procfs.h \
