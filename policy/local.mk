@@ -1,14 +1,22 @@
 noinst_LIBRARIES += policy/libpolicy.a
 policy_libpolicy_a_SOURCES = \
-	policy/compile.h \
+	policy/bdd.c policy/bdd.h \
+	policy/codegen.c \
+	policy/compile.c policy/compile.h \
 	policy/eval.c policy/eval.h \
+	policy/files.c \
 	policy/flags.def \
 	policy/groups.c \
 	policy/groups.def \
 	policy/image.c policy/image.h \
 	policy/image_build.c policy/image_build.h \
 	policy/image_format.h \
+	policy/net.c \
+	policy/pattern.c policy/pattern.h \
+	policy/resolve.c policy/resolve.h \
+	policy/rules.c \
 	policy/structs.def \
 	policy/syscalls.def \
 	policy/sysconst.c \
-	policy/sysdesc.c policy/sysdesc.h
+	policy/sysdesc.c policy/sysdesc.h \
+	policy/typecheck.c

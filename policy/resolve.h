@@ -1,0 +1,139 @@
+/* Inside of the policy compiler: one compilation and its resolved forms. The steps are
+ *
+ *	resolve.c	files in order of `use`, variables, constants, values, verdicts
+ *	typecheck.c	conditions against the system call they are applied to
+ *	rules.c		per call: never, named rules, group rules; conflicts and unreachable arms
+ *	codegen.c	verdict tables and filter programs
+ *	files.c net.c	object tables
+ *	compile.c	the driver, limits, emulate:
+ */
+#ifndef SBX_POLICY_RESOLVE_H
+#define SBX_POLICY_RESOLVE_H
+
+#include "parser/parser.h"
+#include "policy/compile.h"
+#include "policy/image_build.h"
+#include "policy/pattern.h"
+#include "policy/sysdesc.h"
+
+struct rvar {
+	const struct ast_var *decl;
+	const char *text; /* the value; NULL: none was given (reported where it is used) */
+	struct rvar *next;
+};
+
+struct unit {
+	struct parser_ctx *ctx;
+	const struct pol_ast *main;
+	struct diag_list *diags; /* of ctx */
+	struct arena arena;
+	const struct pol_ast *files[SOURCE_MAX_FILES]; /* used files first, main last */
+	unsigned nr_files;
+	struct rvar *vars;
+	struct img_build build;
+	struct img_verdict dflt, unknown;
+	bool oom;
+};
+
+/* ---- resolved conditions, of one call ---- */
+
+struct rtest {
+	struct img_insn in;		/* without jumps and pool indices */
+	const struct img_range *ranges; /* IMG_IN */
+	uint32_t nr_ranges;
+	const struct pattern *pat; /* IMG_PATH */
+};
+
+enum rcond_kind { RCOND_TEST, RCOND_AND, RCOND_OR, RCOND_NOT };
+
+struct rcond {
+	enum rcond_kind kind;
+	struct rcond *kids, *next;
+	struct rtest test;
+};
+
+/* ---- rules of one call ---- */
+
+struct routcome {
+	const struct rcond *cond; /* NULL: always */
+	struct img_verdict v;
+	struct src_span span; /* what messages point at */
+	const char *via;      /* group, or NULL when the call is named */
+	struct routcome *next;
+};
+
+struct rchain { /* outcomes tried in order; chains of one call exclude or agree with each other */
+	struct routcome *outs;
+	struct rchain *next;
+};
+
+struct rcall {
+	const struct sys_desc *d;
+	struct routcome *never;
+	struct rchain *named, *group;
+};
+
+/* ---- resolve.c ---- */
+
+/* Files, variables, default and unknown. */
+void resolve_init(struct unit *u, const struct pol_param *params, size_t nr_params);
+
+const struct rvar *resolve_var(struct unit *u, const char *name, struct src_span at);
+
+/* Value of a number-like expression. set: constants must be members of it (CS_NONE: any). what names
+ * the place in messages. False after a report. */
+bool resolve_val(struct unit *u, const struct ast_val *v, enum const_set set, const char *what,
+		 uint64_t *out);
+
+/* An errno as in `deny as EACCES`; dflt when v is NULL. */
+bool resolve_errno(struct unit *u, const struct ast_val *v, int dflt, int64_t *out);
+
+/* A rule's verdict. False after a report. */
+bool resolve_outcome(struct unit *u, const struct ast_outcome *o, const struct ast_notes *notes,
+		     uint32_t rule, struct img_verdict *out);
+
+/* Registers a statement; text is its source on one line. */
+uint32_t resolve_rule(struct unit *u, struct src_span span, const struct ast_notes *notes);
+
+/* A path with variables as a pattern. literal: wildcards are not allowed. */
+bool resolve_path(struct unit *u, const struct ast_path *p, bool literal, struct pattern *out);
+
+/* Reports a feature that is parsed and not enforced yet. */
+void resolve_unenforced(struct unit *u, struct src_span at, const char *what);
+
+/* The parts of notes that are not enforced. */
+void resolve_notes(struct unit *u, const struct ast_notes *notes);
+
+/* Calls that a target names; in[] has IMG_CALLS members. */
+bool resolve_target(struct unit *u, const struct ast_target *t, bool in[IMG_CALLS]);
+
+/* ---- typecheck.c ---- */
+
+/* NULL after a report. */
+const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c, const struct sys_desc *d);
+
+/* `emulate` as value on this call: reports one that would leave a buffer unset. */
+bool typecheck_emulate(struct unit *u, const struct sys_desc *d, int64_t value, struct src_span at);
+
+/* ---- rules.c ---- */
+
+/* All rules of all files, by call number; conflicts are reported. */
+void rules_collect(struct unit *u, struct rcall calls[IMG_CALLS]);
+void rules_check(struct unit *u, const struct rcall *call);
+
+/* ---- codegen.c, files.c, net.c ---- */
+
+void codegen_calls(struct unit *u, const struct rcall calls[IMG_CALLS]);
+void files_compile(struct unit *u);
+void net_compile(struct unit *u);
+
+/* ---- compile.c ---- */
+
+/* Compiles a tree. Diagnostics go to ctx. 0; -1 with *e; 1 when ctx has errors. */
+int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast, const struct pol_param *params,
+		    size_t nr_params, const struct pol_image **img, struct sbx_err **e);
+
+void *unit_alloc(struct unit *u, size_t size);
+#define unit_new(u, type) ((type *)unit_alloc(u, sizeof(type)))
+
+#endif
