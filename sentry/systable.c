@@ -6,12 +6,6 @@
 #define PICK_EMULATE(name) sys_##name
 #define PICK_NOSYS(name)   NULL
 
-/* Weak: a row may be written before its handler. */
-#define SYS(nr, name, class, disp, args, tier0)                                                    \
-	long sys_##name(struct task *t, struct sysargs *a) __attribute__((weak));
-#include "policy/syscalls.def"
-#undef SYS
-
 static sys_handler *const handlers[SYS_TABLE_SIZE] = {
 #define SYS(nr, name, class, disp, args, tier0) [nr] = PICK_##disp(name),
 #include "policy/syscalls.def"

@@ -16,6 +16,7 @@
 static struct mount *mounts; /* only grows, and only before the app starts */
 static uid_t host_uid;
 static gid_t host_gid;
+static mode_t host_umask = 022;
 
 /* ---- nodes ---- */
 
@@ -177,20 +178,12 @@ struct mount *vfs_mount_of(const char *path, size_t len)
 	return found;
 }
 
-/* File systems of the sentry that a build may lack. */
-#pragma weak tmpfs_root
-#pragma weak procfs_root
-#pragma weak sysfs_root
-#pragma weak devfs_root
-
 static int mount_one(const char *path, int (*make)(struct vnode **), const char *fstype,
 		     struct sbx_err **e)
 {
 	struct vnode *root;
 	int r;
 
-	if (!make)
-		return 0;
 	r = make(&root);
 	if (!r)
 		r = vfs_mount(path, root, fstype, NULL, NULL);
@@ -238,8 +231,6 @@ static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
 		struct vnode *root;
 		int r;
 
-		if (!tmpfs_root)
-			return sbx_err_set(e, "scratch %s: this build has no tmpfs", s.path);
 		if (mount_parents(s.path, e))
 			return -1;
 		r = tmpfs_root(s.size, &root);
@@ -275,7 +266,7 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 
 	host_uid = geteuid();
 	host_gid = getegid();
-	umask(0); /* the app's is applied by the calls */
+	host_umask = umask(0); /* the app starts with it; its calls apply it */
 	if (hostproc_init(e))
 		return -1;
 	r = hostfs_root("/", &root);
@@ -286,7 +277,7 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 	if (mount_one("/proc", procfs_root, "proc", e) || mount_one("/sys", sysfs_root, "sysfs", e) ||
 	    mount_one("/dev", devfs_root, "devtmpfs", e))
 		return -1;
-	return mount_scratch(img, e);
+	return img ? mount_scratch(img, e) : 0;
 }
 
 /* ---- working directory and umask ---- */
@@ -307,7 +298,7 @@ struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e)
 	pthread_mutex_init(&fs->lock, NULL);
 	fs->cwd = vnode_get(v->node);
 	memcpy(fs->cwd_path, v->path, v->path_len + 1);
-	fs->umask = 022;
+	fs->umask = host_umask;
 	vpath_release(v);
 	return steal_ptr(&fs);
 }
