@@ -2,7 +2,7 @@
  * entry's own two words: where to go on when the host cannot give the page (a truncated file). Leaf functions, System V calling convention. */
 
 	.macro fixup insn, target
-	.pushsection sbx_fixup, "a", @progbits
+	.pushsection sbx_fixup, "aw", @progbits
 	.long \insn - ., \target - .
 	.popsection
 	.endm
