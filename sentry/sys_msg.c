@@ -299,6 +299,8 @@ long sys_recvfrom(struct task *t, struct sysargs *a)
 	m.host.msg_namelen = sizeof(ss);
 	message_buffer(&m, A_PTR(a, 1), a->raw[2]);
 	r = do_recv(&m);
+	if (m.sock->domain == AF_UNIX)
+		net_rights_sweep(); /* no control data: descriptors were lost */
 	if (r < 0)
 		return r;
 	err = net_addr_write(t, &ss, m.host.msg_namelen, A_PTR(a, 4), A_PTR(a, 5));
