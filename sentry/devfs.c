@@ -265,11 +265,16 @@ int devfs_host_fd(size_t index)
 
 int devfs_root(struct vnode **out)
 {
-	int dir = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int dir = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC), r;
+	struct vnode *shm;
 
 	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
 		hold_device(dir, i);
 	if (dir >= 0)
 		close(dir);
-	return dnode_new(NULL, ROOT, out);
+	r = tmpfs_root(0, &shm);
+	if (r)
+		return r;
+	r = vfs_mount("/dev/shm", shm, "tmpfs", NULL, NULL);
+	return r ? r : dnode_new(NULL, ROOT, out);
 }

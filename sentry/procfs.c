@@ -16,31 +16,32 @@
 #define CPUINFO_MAX (8u << 20)
 
 static unsigned host_cpus = 1;
+static struct vnode *root_node; /* borrowed: the mount holds it */
 
 unsigned procfs_cpus(void)
 {
 	return sandbox.config.cpus ? sandbox.config.cpus : host_cpus;
 }
 
+static void set_name(char *field, size_t size, const char *policy, const char *otherwise)
+{
+	snprintf(field, size, "%s", policy ? policy : otherwise);
+}
+
+/* What sys_uname says. */
 void procfs_uname(struct utsname *u)
 {
 	const struct pol_config *c = &sandbox.config;
+	struct utsname host;
 
-	uname(u);
-	if (!c->has_uname)
-		return;
-	if (c->uname_sysname)
-		snprintf(u->sysname, sizeof(u->sysname), "%s", c->uname_sysname);
-	if (c->uname_nodename)
-		snprintf(u->nodename, sizeof(u->nodename), "%s", c->uname_nodename);
-	if (c->uname_release)
-		snprintf(u->release, sizeof(u->release), "%s", c->uname_release);
-	if (c->uname_version)
-		snprintf(u->version, sizeof(u->version), "%s", c->uname_version);
-	if (c->uname_machine)
-		snprintf(u->machine, sizeof(u->machine), "%s", c->uname_machine);
-	if (c->uname_domain)
-		snprintf(u->domainname, sizeof(u->domainname), "%s", c->uname_domain);
+	if (uname(&host))
+		memset(&host, 0, sizeof(host));
+	set_name(u->sysname, sizeof(u->sysname), c->uname_sysname, "Linux");
+	set_name(u->nodename, sizeof(u->nodename), c->uname_nodename, "sandbox");
+	set_name(u->release, sizeof(u->release), c->uname_release, host.release);
+	set_name(u->version, sizeof(u->version), c->uname_version, "#1 SMP sbx");
+	set_name(u->machine, sizeof(u->machine), c->uname_machine, "x86_64");
+	set_name(u->domainname, sizeof(u->domainname), c->uname_domain, "(none)");
 }
 
 /* ---- memory ---- */
@@ -204,28 +205,19 @@ static int show_stat(const struct pseudo_key *k, struct buf *out)
 	return 0;
 }
 
-/* The load is the host's: that is what competes for the processors. */
+/* The host's load is not the sandbox's to know. Its own: how many processors it kept busy so far. */
 static int show_loadavg(const struct pseudo_key *k, struct buf *out)
 {
-	struct buf host = BUF_INIT;
-	int r = hostproc_read("loadavg", 256, &host), tasks = 0;
-	unsigned spaces = 0;
-	struct proc *p;
-	char *s;
+	uint64_t age = clock_ns(CLOCK_MONOTONIC) - sandbox.start_mono_ns, busy;
+	unsigned long long load;
+	struct rusage u;
 
-	if (r) {
-		buf_free(&host);
-		return r;
-	}
-	for (s = host.data; s && *s && spaces < 3; s++)
-		spaces += *s == ' ';
-	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node)
-		tasks += p->nr_tasks;
-	pthread_mutex_unlock(&sandbox.lock);
-	buf_append(out, host.data, s ? (size_t)(s - host.data) : 0);
-	buf_printf(out, "1/%d %d\n", tasks, sandbox.next_pid - 1);
-	buf_free(&host);
+	getrusage(RUSAGE_SELF, &u);
+	busy = (ticks(&u.ru_utime) + ticks(&u.ru_stime)) * (1000000000ull / USER_HZ);
+	load = age ? busy * 100 / age : 0;
+	for (int i = 0; i < 3; i++)
+		buf_printf(out, "%llu.%02llu ", load / 100, load % 100);
+	buf_printf(out, "1/%d %d\n", atomic_load(&sandbox.nr_tasks), sandbox.next_pid - 1);
 	return 0;
 }
 
@@ -266,6 +258,41 @@ static ssize_t link_thread_self(const struct pseudo_key *k, char *buf, size_t si
 	return procfs_text(text, buf, size);
 }
 
+/* Both are followed to the directory itself, whose name is then /proc/self: what a policy grants
+ * there is the process's own, whatever its number. */
+static int follow_own(const struct pseudo_entry *dir, int tid, struct vnode **out)
+{
+	struct pseudo_key key = {.tid = tid};
+	char path[48];
+	int r;
+
+	if (!current)
+		return -ENOENT;
+	key.pid = current->proc->pid;
+	r = pseudo_node(root_node->mnt, dir, &key, PROC_SUPER_MAGIC, out);
+	if (r)
+		return r;
+	if (tid)
+		snprintf(path, sizeof(path), "/proc/self/task/%d", tid);
+	else
+		snprintf(path, sizeof(path), "/proc/self");
+	(*out)->path = strdup(path);
+	if ((*out)->path)
+		return 0;
+	vnode_put(*out);
+	return -ENOMEM;
+}
+
+static int follow_self(struct task *t, const struct pseudo_key *k, struct vnode **out)
+{
+	return follow_own(&procfs_pid_dir, 0, out);
+}
+
+static int follow_thread_self(struct task *t, const struct pseudo_key *k, struct vnode **out)
+{
+	return follow_own(&procfs_tid_dir, t ? t->tid : 0, out);
+}
+
 static ssize_t link_mounts(const struct pseudo_key *k, char *buf, size_t size)
 {
 	return procfs_text("self/mounts", buf, size);
@@ -288,10 +315,10 @@ static const struct pseudo_entry top_members[] = {
 	PROC_REG("meminfo", 0444, show_meminfo),
 	PROC_LINK("mounts", link_mounts),
 	PROC_LINK("net", link_net),
-	PROC_LINK("self", link_self),
+	PROC_MAGIC("self", link_self, follow_self),
 	PROC_REG("stat", 0444, show_stat),
 	PROC_DIR("sys", 0555, procfs_sys),
-	PROC_LINK("thread-self", link_thread_self),
+	PROC_MAGIC("thread-self", link_thread_self, follow_thread_self),
 	PROC_REG("uptime", 0444, show_uptime),
 	PROC_REG("version", 0444, show_version),
 	PROC_END,
@@ -309,7 +336,11 @@ static const struct pseudo_entry top = {
 int procfs_root(struct vnode **out)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN); /* reads a host file: not possible later */
+	int r;
 
 	host_cpus = n > 0 ? (unsigned)n : 1;
-	return pseudo_root(&top, PROC_SUPER_MAGIC, out);
+	r = pseudo_root(&top, PROC_SUPER_MAGIC, out);
+	if (!r)
+		root_node = *out;
+	return r;
 }

@@ -14,7 +14,7 @@
 #define PROC_END		   {.name = NULL}
 
 /* procfs_pid.c */
-extern const struct pseudo_entry procfs_pid_dir;    /* template of /proc/PID */
+extern const struct pseudo_entry procfs_pid_dir, procfs_tid_dir; /* templates */
 int procfs_next_pid(const struct pseudo_key *k, int from);
 /* procfs_status.c */
 int procfs_show_status(const struct pseudo_key *k, struct buf *out);

@@ -440,12 +440,12 @@ static const struct pseudo_entry tid_members[] = {
 	PROC_END,
 };
 
-static const struct pseudo_entry tid_dir = PROC_DIR("tid", 0555, tid_members);
+const struct pseudo_entry procfs_tid_dir = PROC_DIR("tid", 0555, tid_members);
 
 static const struct pseudo_entry pid_members[] = {
 	COMMON_ENTRIES,
 	PROCFS_FD_ENTRIES,
-	{.name = "task", .mode = S_IFDIR | 0555, .numbered = &tid_dir, .next = next_tid, .bind = bind_tid},
+	{.name = "task", .mode = S_IFDIR | 0555, .numbered = &procfs_tid_dir, .next = next_tid, .bind = bind_tid},
 	PROC_END,
 };
 

@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include "sentry/signal.h"
 
 #define USER_HZ	       100
 #define PF_RANDOMIZE   0x00400000u
+#define LOW31(set)     ((unsigned long long)(set)&0x7fffffff)
 #define KIB(bytes)     ((unsigned long long)(bytes) / 1024)
 #define HUNDREDTHS(tv) ((unsigned long long)(tv).tv_sec * USER_HZ + (unsigned long long)(tv).tv_usec / 10000)
 
@@ -28,6 +30,8 @@ struct snapshot {
 	int tty;
 	mode_t umask;
 	uint32_t nofile;
+	uint64_t sig_pending, sig_shared, sig_blocked, sig_ignored, sig_caught;
+	unsigned sig_queued, sig_max;
 };
 
 /* Device number of the terminal that the process has, as /proc/PID/stat encodes it; 0: none. */
@@ -62,10 +66,33 @@ static void take_proc(struct proc *p, struct snapshot *s, struct mm **mm, struct
 	s->start_ns = p->start_ns;
 	s->rss = p->rlim[RLIMIT_RSS];
 	s->nofile = (uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)UINT32_MAX);
+	s->sig_max = (unsigned)MIN(p->rlim[RLIMIT_SIGPENDING].rlim_cur, (rlim_t)UINT32_MAX);
 	s->umask = p->fs ? p->fs->umask : 022;
 	*mm = p->mm ? mm_get(p->mm) : NULL;
 	*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
 	pthread_mutex_unlock(&p->lock);
+}
+
+static void take_signals(struct task *t, struct snapshot *s)
+{
+	struct sighand *sh = t->proc->sighand;
+
+	if (!sh || !t->sig)
+		return;
+	s->sig_blocked = atomic_load(&t->sig->blocked);
+	s->sig_pending = atomic_load(&t->sig->pending.set);
+	pthread_mutex_lock(&sh->lock);
+	s->sig_shared = atomic_load(&sh->shared.set);
+	s->sig_queued = sh->queued;
+	for (int sig = 1; sig <= SIGNAL_MAX; sig++) {
+		uint64_t handler = sh->action[sig - 1].handler;
+
+		if (handler == (uint64_t)(uintptr_t)SIG_IGN)
+			s->sig_ignored |= sig_bit(sig);
+		else if (handler != (uint64_t)(uintptr_t)SIG_DFL)
+			s->sig_caught |= sig_bit(sig);
+	}
+	pthread_mutex_unlock(&sh->lock);
 }
 
 static int take(const struct pseudo_key *k, struct snapshot *s)
@@ -82,7 +109,9 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 	s->tid = t->tid;
 	memcpy(s->comm, t->comm, sizeof(s->comm));
 	s->comm[sizeof(s->comm) - 1] = '\0';
-	s->state = t == current ? 'R' : 'S';
+	/* A thread in a host call waits, or soon will; one in guest mode runs. */
+	s->state = t == current || !atomic_load(&t->in_host) ? 'R' : 'S';
+	take_signals(t, s);
 	getrusage(k->tid && t == current ? RUSAGE_THREAD : RUSAGE_SELF, &s->usage);
 	if (mm) {
 		mm_usage(mm, &s->mem);
@@ -132,7 +161,9 @@ static void stat_rest(const struct snapshot *s, struct buf *out)
 
 	/* signal blocked sigignore sigcatch wchan nswap cnswap exit_signal processor rt_priority
 	 * policy blkio guest cguest */
-	buf_printf(out, "0 0 0 0 0 0 0 17 %d 0 0 0 0 0 ", cpu < 0 ? 0 : cpu % (int)procfs_cpus());
+	buf_printf(out, "%llu %llu %llu %llu 0 0 0 17 %d 0 0 0 0 0 ", LOW31(s->sig_pending),
+		   LOW31(s->sig_blocked), LOW31(s->sig_ignored),
+		   LOW31(s->sig_caught), cpu < 0 ? 0 : cpu % (int)procfs_cpus());
 	/* start_data end_data start_brk arg_start arg_end env_start env_end exit_code */
 	buf_printf(out, "%llu %llu %llu %llu %llu %llu %llu 0\n", (unsigned long long)l->start_data,
 		   (unsigned long long)l->end_data, (unsigned long long)l->start_brk,
@@ -225,13 +256,20 @@ static void status_memory(const struct snapshot *s, struct buf *out)
 
 static void status_signals(const struct snapshot *s, struct buf *out)
 {
-	static const char *const sets[] = {"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt",
-					   "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+	const struct {
+		const char *name;
+		uint64_t set;
+	} rows[] = {
+		{"SigPnd", s->sig_pending}, {"ShdPnd", s->sig_shared},	{"SigBlk", s->sig_blocked},
+		{"SigIgn", s->sig_ignored}, {"SigCgt", s->sig_caught},	{"CapInh", 0},
+		{"CapPrm", 0},		    {"CapEff", 0},		{"CapBnd", 0},
+		{"CapAmb", 0},
+	};
 
-	buf_printf(out, "Threads:\t%d\nSigQ:\t0/1024\n", s->nr_threads);
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		buf_printf(out, "%s:\t%016llx\n", sets[i], 0ull);
-	buf_puts(out, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+	buf_printf(out, "Threads:\t%d\nSigQ:\t%u/%u\n", s->nr_threads, s->sig_queued, s->sig_max);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		buf_printf(out, "%s:\t%016llx\n", rows[i].name, (unsigned long long)rows[i].set);
+	buf_puts(out, "NoNewPrivs:\t1\nSeccomp:\t0\nSeccomp_filters:\t0\n");
 }
 
 static void status_cpus(const struct snapshot *s, struct buf *out)

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include "sentry/hostproc.h"
 #include "sentry/task.h"
@@ -34,7 +32,7 @@ void tmpfs_fifo_free(struct tnode *n)
 static void wake(_Atomic uint32_t *word)
 {
 	atomic_fetch_add(word, 1);
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	task_wake(word);
 }
 
 static int fifo_fstat(struct task *t, struct file *f, struct statx *st)
@@ -72,15 +70,11 @@ static const struct file_ops fifo_file_ops = {
 /* Waits until the other side was opened once since `seen`. 0 or -ERESTARTSYS. */
 static int wait_other(struct task *t, _Atomic uint32_t *word, uint32_t seen)
 {
-	long r;
+	int r = 0;
 
-	while (atomic_load(word) == seen) {
-		r = task_host_call(t, SYS_futex, (long)(uintptr_t)word, FUTEX_WAIT_PRIVATE, seen, 0,
-				   0, 0);
-		if (r == -ERESTARTSYS)
-			return -ERESTARTSYS;
-	}
-	return 0;
+	while (!r && atomic_load(word) == seen)
+		r = task_wait(t, word, seen, CLOCK_MONOTONIC, NULL);
+	return r;
 }
 
 /* Opens this side's host end and counts it. Caller holds n->lock. */

@@ -211,7 +211,7 @@ static int mount_parents(const char *path, struct sbx_err **e)
 		if (!r && !v->node && v->dir->ops->mkdir && v->dir->mnt != mounts) {
 			r = v->dir->ops->mkdir(v->dir, v->name, 0755);
 		} else if (!r && !v->node) {
-			r = tmpfs_root(4096, &root);
+			r = tmpfs_root(64 * 1024, &root);
 			if (!r)
 				r = vfs_mount(part, root, "tmpfs", NULL, NULL);
 		}
