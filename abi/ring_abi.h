@@ -24,7 +24,7 @@
 #define RING_CPU_IST2	 0x7000 /* top: double fault */
 #define RING_CPU_IST3	 0x8000 /* top: NMI, machine check */
 #define RING_CPU_RECORDS 0x8000 /* RING_RECORDS records, to the end */
-#define RING_RECORDS	 256	/* a power of two */
+#define RING_RECORDS	 372
 
 /* Selectors: the user ones have the values that Linux shows to programs. */
 #define RING_KERNEL_CS 0x10
@@ -42,6 +42,10 @@
 #define RING_CPU_STACK_TOP 8
 #define RING_CPU_USER_RSP  16
 #define RING_CPU_KICK	   24
+
+/* What the entry leaves at the stack's top. */
+#define RING_ENTRY_RIP	  16 /* below the top */
+#define RING_ENTRY_RFLAGS 8
 
 /* IRET frame, offsets. */
 #define RING_FRAME_RIP	  0
@@ -67,11 +71,10 @@ struct ring_record {
 	uint64_t arg[6];
 	uint64_t rip;
 	uint64_t tsc;
-	uint32_t nr;
-	uint32_t rule;
 	int64_t result;
-	uint8_t action;
-	uint8_t pad[7];
+	uint8_t action, flags, gate, pad; /* with rule: the first half of struct img_verdict */
+	uint32_t rule;
+	uint32_t nr, pad2;
 };
 
 /* First page of a vCPU's block. IN: written by the host while the vCPU is outside the guest;
@@ -81,12 +84,13 @@ struct ring_cpu {
 	uint64_t stack_top; /* IN */
 	uint64_t user_rsp;  /* scratch of the entry */
 	uint32_t kick;	    /* IN, any time: leave at the next return to ring 3 */
-	uint32_t phase;	    /* IN */
+	uint32_t pad;
 	uint64_t image;	    /* IN: guest address of the policy image; 0: none */
-	uint32_t head;	    /* OUT: records ever written */
-	uint32_t tail;	    /* IN: records ever taken */
+	uint64_t calls;	    /* IN: guest address of the phase's verdict table in it */
+	uint64_t next;	    /* OUT: guest address of the next record; the host takes all at once */
+	uint64_t limit;	    /* IN: end of the records */
 	int64_t consts[RING_CONSTS];	 /* IN */
-	uint64_t answered[RING_ACTIONS]; /* OUT: calls answered, by enum pol_action */
+	uint64_t answered[RING_ACTIONS]; /* OUT: unrecorded calls answered, by enum pol_action */
 };
 
 _Static_assert(offsetof(struct ring_cpu, self) == RING_CPU_SELF, "ring_cpu.self");

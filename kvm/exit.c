@@ -134,12 +134,15 @@ static void take_regs(struct platform_ctx *ctx, uint64_t rip, uint64_t rsp, uint
 	a->rflags = kvm_user_rflags(rflags);
 }
 
-/* After a SYSCALL instruction: the frame has what the entry pushed. */
+/* After a SYSCALL instruction: RIP, RFLAGS and RSP are where the entry put them. */
 static void take_syscall(struct platform_ctx *ctx)
 {
-	const struct ring_frame f = *kvm_frame(ctx);
+	const uint8_t *top = (const uint8_t *)ctx->cpu + RING_CPU_STACK;
+	uint64_t rip, rflags;
 
-	take_regs(ctx, f.rip, f.rsp, f.rflags);
+	memcpy(&rip, top - RING_ENTRY_RIP, 8);
+	memcpy(&rflags, top - RING_ENTRY_RFLAGS, 8);
+	take_regs(ctx, rip, ctx->cpu->user_rsp, rflags);
 	ctx->regs.rcx = ctx->regs.rip;
 	ctx->regs.r11 = ctx->regs.rflags;
 	ctx->state = CTX_RING0;
@@ -228,7 +231,7 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	ctx->state = CTX_RING0;
 	ctx->entry_fault = false;
 	/* a fetch fault with RIP there has CR2 there: no need to ask */
-	if (vector == VECTOR_PF && !ctx->p->facts.syscall_entry && f.rip == RING0_ENTRY_VA &&
+	if (vector == VECTOR_PF && !ctx->p->facts.syscall_entry && f.rip == kvm_lstar(ctx->p) &&
 	    (error & PF_FETCH) && after_syscall(ctx, ctx->regs.rcx)) {
 		ctx->entry_fault = true;
 		ctx->regs.rip = ctx->regs.rcx;
@@ -292,7 +295,6 @@ static enum exit_what interrupted(struct platform_ctx *ctx, struct platform_even
 		take_syscall(ctx);
 		if (!swapped)
 			kvm_vcpu_swap_gs(ctx);
-		/* its own copy of SYSRETQ has not run, and will not: we are in ring 0 */
 		return EXIT_INTERRUPTED;
 	}
 	if (r->rip >> 47 || kvm_vcpu_event_queued(ctx)) {

@@ -144,12 +144,16 @@ struct platform_ctx {
 	char broken_msg[160];
 
 	struct platform_stats stats;
+	uint64_t recorded[RING_ACTIONS]; /* tier-0 records taken, by action */
 
 	struct {
 		uint64_t rip;
 		uint32_t gen;
 	} rip_cache[RIP_CACHE];
 };
+
+/* Where SYSCALL goes. */
+uint64_t kvm_lstar(const struct platform *p);
 
 /* slots.c */
 int kvm_slot_add(struct platform *p, uint64_t gpa, uint64_t len, void *host, unsigned *slot);
@@ -185,6 +189,7 @@ void kvm_vcpu_free(struct platform_ctx *ctx);
 int kvm_vcpu_sregs(struct platform_ctx *ctx, uint64_t cr4, uint64_t root);
 int kvm_vcpu_kernel_mode(struct platform_ctx *ctx);
 int kvm_vcpu_set_root(struct platform_ctx *ctx, uint64_t root);
+int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on); /* keep TF through SYSCALL */
 void kvm_vcpu_swap_gs(struct platform_ctx *ctx);
 uint64_t kvm_vcpu_cr2(struct platform_ctx *ctx);
 bool kvm_vcpu_event_queued(struct platform_ctx *ctx);
@@ -208,6 +213,8 @@ uint64_t kvm_user_rflags(uint64_t rflags);
 
 /* hostfault.c: the address whose host page is missing, as well as it can be told. */
 uint64_t kvm_fault_address(struct platform_ctx *ctx);
+
+int kvm_load(struct platform_ctx *ctx);
 
 /* cpuid.c */
 int kvm_cpuid_load(struct platform *p, struct sbx_err **e);

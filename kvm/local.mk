@@ -2,6 +2,7 @@ noinst_LIBRARIES += kvm/libkvm.a
 kvm_libkvm_a_SOURCES = \
 	kvm/blob.S \
 	kvm/cpuid.c \
+	kvm/debug.c \
 	kvm/exit.c \
 	kvm/fpu.c \
 	kvm/hostfault.c \

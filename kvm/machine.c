@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/overflow.h"
 #include "kvm/kvm.h"
+#include "policy/eval.h"
 #include "ring0/ring0_syms.h"
 
 extern const uint8_t kvm_ring0_blob[], kvm_ring0_blob_end[];
@@ -327,5 +328,9 @@ int64_t *platform_ctx_consts(struct platform_ctx *ctx)
 
 void platform_ctx_set_phase(struct platform_ctx *ctx, uint32_t phase)
 {
-	ctx->cpu->phase = phase;
+	const struct pol_image *img = ctx->p->opts.image;
+
+	if (ctx->p->image_len)
+		ctx->cpu->calls = RING_IMAGE_VA + (uint64_t)((const char *)pol_eval_table(img, phase) -
+							     (const char *)img);
 }

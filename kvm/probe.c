@@ -16,6 +16,9 @@
 #define CODE_VA 0x10000ull
 #define DATA_VA 0x20000ull
 
+/* Ring-0 instructions slower than this are emulated one by one: an exit is cheaper than a verdict. */
+#define RING0_SLOW_PS 100000u
+
 /* System calls after each part: reading the clock and a word; reading the word again; CPUID of leaf
  * 7; RDFSBASE; XGETBV. RDI is the word's address. */
 extern const uint8_t kvm_probe_code[], kvm_probe_fsgsbase[], kvm_probe_xgetbv[], kvm_probe_code_end[];
@@ -147,7 +150,6 @@ static int probe_run(struct platform_ctx *ctx, struct sbx_err **e)
 	struct platform_event ev;
 	uint64_t before = rdtsc();
 
-	ctx->cpu->image = 0;
 	ctx->regs.rip = CODE_VA;
 	ctx->regs.rdi = DATA_VA;
 	if (step(ctx, &ev, "system call", e) < 0)
@@ -244,5 +246,6 @@ int kvm_probe(struct platform *p, struct sbx_err **e)
 		return sbx_err_errno(e, errno, "probe guest");
 	if (r == 0 && p->facts.syscall_entry)
 		kvm_machine_fast_pf(p);
+	p->facts.tier0 = p->facts.syscall_entry && p->facts.ring0_ps < RING0_SLOW_PS;
 	return r;
 }

@@ -22,6 +22,7 @@ struct kvm_facts {
 	size_t xsave_size;
 	bool tsc_shared;
 	uint64_t tsc_khz;
+	bool tier0;	    /* ring 0 answers what it can; decided by the probe */
 	unsigned ring0_ps;  /* picoseconds for one ring-0 instruction */
 	unsigned probe_us;  /* what start-up and probe took */
 	bool fault_info;    /* KVM says which page was missing (KVM_EXIT_MEMORY_FAULT) */
@@ -29,6 +30,12 @@ struct kvm_facts {
 
 /* Facts of a running machine. */
 struct platform;
+struct platform_ctx;
 const struct kvm_facts *kvm_facts_get(const struct platform *p);
+
+/* Single-steps ctx, which is about to execute a SYSCALL soon, through that system call and counts
+ * the instructions executed in ring 0. Returns 0: answered in ring 0; 1: handed to the host;
+ * -ENOTSUP where ring 0 decides nothing; -errno. Only for measuring: destroy ctx afterwards. */
+int kvm_debug_count(struct platform_ctx *ctx, unsigned *count);
 
 #endif

@@ -146,7 +146,7 @@ static void load_gprs(struct platform_ctx *ctx)
 }
 
 /* Prepares the vCPU to continue the app with ctx->regs. */
-static int load(struct platform_ctx *ctx)
+int kvm_load(struct platform_ctx *ctx)
 {
 	struct kvm_regs *r = &ctx->run->s.regs.regs;
 	bool flush = atomic_exchange(&ctx->flush, 0) && !ctx->p->facts.shadow;
@@ -179,24 +179,26 @@ static int load(struct platform_ctx *ctx)
 	return 0;
 }
 
-/* Hands the new tier-0 records over. False when ring 0's count makes no sense. */
+/* Hands the new tier-0 records over and empties the buffer. False when ring 0's end of it makes no
+ * sense. */
 static bool drain(struct platform_ctx *ctx)
 {
 	struct ring_cpu *cpu = ctx->cpu;
-	uint32_t head = __atomic_load_n(&cpu->head, __ATOMIC_ACQUIRE), n = head - cpu->tail;
-	const struct platform_tier0_record *rec =
-		(const void *)((const uint8_t *)cpu + RING_CPU_RECORDS);
-	uint32_t first = cpu->tail % RING_RECORDS, part;
+	uint64_t start = ctx->cpu_va + RING_CPU_RECORDS;
+	uint64_t used = __atomic_load_n(&cpu->next, __ATOMIC_ACQUIRE) - start;
+	uint64_t n = used / sizeof(struct ring_record), i;
+	const struct platform_tier0_record *rec;
 
-	if (n > RING_RECORDS)
+	if (used == 0)
+		return true;
+	if (n > RING_RECORDS || used % sizeof(struct ring_record))
 		return false;
-	if (n && ctx->p->opts.tier0) {
-		part = n < RING_RECORDS - first ? n : RING_RECORDS - first;
-		ctx->p->opts.tier0(ctx->tag, rec + first, part);
-		if (part < n)
-			ctx->p->opts.tier0(ctx->tag, rec, n - part);
-	}
-	cpu->tail = head;
+	rec = (const void *)((const uint8_t *)cpu + RING_CPU_RECORDS);
+	for (i = 0; i < n; i++)
+		ctx->recorded[rec[i].action % RING_ACTIONS]++;
+	if (ctx->p->opts.tier0)
+		ctx->p->opts.tier0(ctx->tag, rec, n);
+	cpu->next = start;
 	return true;
 }
 
@@ -214,7 +216,7 @@ static int enter(struct platform_ctx *ctx, bool run_on)
 		if (atomic_load(&ctx->kick))
 			r = -ECANCELED;
 		else
-			r = load(ctx);
+			r = kvm_load(ctx);
 	}
 	if (r == 0) {
 		r = ioctl(ctx->fd, KVM_RUN, 0) < 0 ? -errno : 0;
@@ -293,11 +295,11 @@ void platform_run(struct platform_ctx *ctx, struct platform_event *ev)
 
 void platform_ctx_stats(const struct platform_ctx *ctx, struct platform_stats *out)
 {
-	const uint64_t *n = ctx->cpu->answered;
+	const uint64_t *a = ctx->cpu->answered, *r = ctx->recorded;
 
 	*out = ctx->stats;
-	out->tier0_const = n[1];
-	out->tier0_deny = n[2];
-	out->tier0_emulate = n[3];
-	out->tier0 = n[1] + n[2] + n[3];
+	out->tier0_const = a[1] + r[1];
+	out->tier0_deny = a[2] + r[2];
+	out->tier0_emulate = a[3] + r[3];
+	out->tier0 = out->tier0_const + out->tier0_deny + out->tier0_emulate;
 }

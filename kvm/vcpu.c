@@ -10,7 +10,10 @@
 #include "kvm/kvm.h"
 #include "ring0/ring0_syms.h"
 
-_Static_assert(sizeof(struct ring_record) == sizeof(struct platform_tier0_record), "records");
+#define SAME(f) (offsetof(struct ring_record, f) == offsetof(struct platform_tier0_record, f))
+_Static_assert(sizeof(struct ring_record) == sizeof(struct platform_tier0_record) && SAME(rip) &&
+		       SAME(tsc) && SAME(result) && SAME(action) && SAME(rule) && SAME(nr),
+	       "records");
 _Static_assert(RING_CONSTS == PLATFORM_CONST_MAX, "constants");
 
 #define MSR_TSC		  0x00000010
@@ -50,7 +53,8 @@ _Static_assert(RING_CONSTS == PLATFORM_CONST_MAX, "constants");
 #define EFER_NX	 (1u << 11)
 
 /* Cleared by SYSCALL: everything but the bit that is always set. */
-#define FMASK 0x257fd5u
+#define FMASK	  0x257fd5u
+#define RFLAGS_TF 0x100u
 
 struct msrs {
 	struct kvm_msrs h;
@@ -182,12 +186,17 @@ static uint64_t cr4_wanted(const struct platform *p)
 	       (f->xsave ? CR4_OSXSAVE : 0) | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
 }
 
+uint64_t kvm_lstar(const struct platform *p)
+{
+	return p->image_len && p->facts.tier0 ? RING0_ENTRY_VA : RING0_ENTRY_PLAIN_VA;
+}
+
 static int set_msrs(struct platform_ctx *ctx)
 {
 	struct kvm_msr_entry e[] = {
 		{ .index = MSR_STAR,
 		  .data = (uint64_t)(RING_USER_CS - 16) << 48 | (uint64_t)RING_KERNEL_CS << 32 },
-		{ .index = MSR_LSTAR, .data = RING0_ENTRY_VA },
+		{ .index = MSR_LSTAR, .data = kvm_lstar(ctx->p) },
 		{ .index = MSR_CSTAR, .data = RING0_COMPAT_VA },
 		{ .index = MSR_FMASK, .data = FMASK },
 		{ .index = MSR_FS_BASE },
@@ -238,9 +247,13 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	cpu->self = ctx->cpu_va;
 	cpu->stack_top = ctx->cpu_va + RING_CPU_STACK;
 	cpu->image = ctx->p->image_len ? RING_IMAGE_VA : 0;
+	cpu->next = ctx->cpu_va + RING_CPU_RECORDS;
+	cpu->limit = cpu->next + RING_RECORDS * sizeof(struct ring_record);
+	platform_ctx_set_phase(ctx, 0);
 	memset(&ctx->regs, 0, sizeof(ctx->regs));
 	ctx->regs.rflags = 0x202;
 	memset(&ctx->stats, 0, sizeof(ctx->stats));
+	memset(ctx->recorded, 0, sizeof(ctx->recorded));
 	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 	ctx->kick = ctx->flush = 0;
 	ctx->spurious = 0;
@@ -333,6 +346,13 @@ int kvm_vcpu_set_root(struct platform_ctx *ctx, uint64_t root)
 		return -errno;
 	s.cr3 = root;
 	return ioctl(ctx->fd, KVM_SET_SREGS, &s) < 0 ? -errno : 0;
+}
+
+int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on)
+{
+	struct kvm_msr_entry e = { .index = MSR_FMASK, .data = on ? FMASK & ~RFLAGS_TF : FMASK };
+
+	return msr_set(ctx, 1, &e);
 }
 
 /* SWAPGS on behalf of an entry that was stopped before it did so itself. */

@@ -180,8 +180,9 @@ static enum test test_env(const struct pol_image *img, const struct img_insn *in
 	}
 }
 
-static bool run(const struct pol_image *img, uint32_t pc, const struct pol_call *call,
-		const struct pol_env *env, struct pol_verdict *v)
+static __attribute__((noinline)) const struct img_verdict *
+run(const struct pol_image *img, uint32_t pc, const struct pol_call *call,
+    const struct pol_env *env)
 {
 	const struct img_insn *insns = IMG_AT(img, insns, struct img_insn);
 
@@ -189,16 +190,14 @@ static bool run(const struct pol_image *img, uint32_t pc, const struct pol_call 
 		const struct img_insn *in = &insns[pc];
 		enum test t;
 
-		if (in->op == IMG_RET) {
-			give(v, IMG_AT(img, verdicts, struct img_verdict) + in->a);
-			return true;
-		}
+		if (in->op == IMG_RET)
+			return IMG_AT(img, verdicts, struct img_verdict) + in->a;
 		if (in->op == IMG_ARG)
 			t = compare(img, in, call->arg[in->arg]) ? TEST_TRUE : TEST_FALSE;
 		else
 			t = test_env(img, in, env);
 		if (t == TEST_UNDECIDED)
-			return false;
+			return NULL;
 		pc += 1 + (t == TEST_TRUE ? in->jt : in->jf);
 	}
 }
@@ -209,20 +208,42 @@ static uint32_t clamp_phase(const struct pol_image *img, uint32_t phase)
 	return phase < img->nr_phases ? phase : img->nr_phases - 1;
 }
 
+const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t phase)
+{
+	return IMG_AT(img, calls, struct img_verdict) + clamp_phase(img, phase) * IMG_CALLS;
+}
+
+/* The verdict that the phase's table gives by itself; NULL where a program decides, or the number is
+ * beyond the table. */
+static inline const struct img_verdict *plain_verdict(const struct img_verdict *table, uint64_t nr)
+{
+	if (__builtin_expect(nr >= IMG_CALLS || table[nr].action == IMG_PROGRAM, 0))
+		return NULL;
+	return table + nr;
+}
+
+/* The verdict, however it is found; NULL: not decided. */
+static const struct img_verdict *find_verdict(const struct pol_image *img,
+					      const struct img_verdict *table,
+					      const struct pol_call *call, const struct pol_env *env)
+{
+	const struct img_verdict *e = plain_verdict(table, call->nr);
+
+	if (e)
+		return e;
+	if (call->nr >= IMG_CALLS)
+		return &img->unknown;
+	return run(img, (uint32_t)table[call->nr].value, call, env);
+}
+
 bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v)
 {
-	const struct img_verdict *e;
+	const struct img_verdict *e = find_verdict(img, pol_eval_table(img, phase), call, env);
 
-	if (__builtin_expect(call->nr >= IMG_CALLS, 0)) {
-		give(v, &img->unknown);
-		return true;
-	}
-	e = IMG_AT(img, calls, struct img_verdict) + clamp_phase(img, phase) * IMG_CALLS + call->nr;
-	if (e->action == IMG_PROGRAM)
-		return run(img, (uint32_t)e->value, call, env, v);
-	give(v, e);
-	return true;
+	if (e)
+		give(v, e);
+	return e != NULL;
 }
 
 unsigned pol_tier0_const(const struct pol_image *img, uint32_t nr)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct pol_image; /* a verified image in memory */
+struct img_verdict;
 
 enum pol_action {
 	POL_ALLOW = 1,
@@ -73,6 +74,9 @@ struct pol_env {
  * what a filter needs, it returns false and leaves *v alone: the sentry must decide. */
 bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v);
+
+/* The verdict table that a phase uses, inside the image: pol_eval_call indexes it by call number. */
+const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t phase);
 
 /* Object verbs of `files:`, as bits. */
 enum pol_verb {

@@ -7,17 +7,15 @@
 	.section .text.entry, "ax"
 
 /* LSTAR of app page tables. The registers that C may clobber are pushed so that the lower seven
- * words are a struct pol_call (nr, six arguments); the IRET frame lies above them. */
+ * words are a struct pol_call (nr, six arguments); RIP and RFLAGS lie above them, at the stack's top,
+ * and RSP is in struct ring_cpu. */
 	.globl ring0_entry
 	.p2align 6
 ring0_entry:
 	swapgs
 	mov %rsp, %gs:RING_CPU_USER_RSP
 	mov %gs:RING_CPU_STACK_TOP, %rsp
-	push $RING_USER_SS
-	push %gs:RING_CPU_USER_RSP
 	push %r11
-	push $RING_USER_CS
 	push %rcx
 	push %r9
 	push %r8
@@ -42,19 +40,28 @@ ring0_entry:
 	jne ring0_kicked
 
 /* From here to ring0_tail_end the call is answered. A vCPU that is stopped inside is brought to
- * ring 3 by the host, from the frame: the values below come from memory for that reason. */
+ * ring 3 by the host, which finds RIP and RFLAGS still in their places on the stack. */
 	.globl ring0_tail, ring0_tail_sysret, ring0_tail_end
 ring0_tail:
-	mov RING_FRAME_RIP(%rsp), %rcx
-	mov RING_FRAME_RFLAGS(%rsp), %r11
-	mov RING_FRAME_RSP(%rsp), %rsp
+	pop %rcx
+	pop %r11
+	mov %gs:RING_CPU_USER_RSP, %rsp
 	swapgs
 ring0_tail_sysret:
 	sysretq
 ring0_tail_end:
 	jmp ring0_bug
 
-/* The sentry decides. RSP is at the frame. */
+/* LSTAR without a policy image: every call goes to the sentry. */
+	.globl ring0_entry_plain
+	.p2align 6
+ring0_entry_plain:
+	swapgs
+	mov %rsp, %gs:RING_CPU_USER_RSP
+	mov %gs:RING_CPU_STACK_TOP, %rsp
+	push %r11
+	push %rcx
+/* The sentry decides. RSP is at RIP and RFLAGS. */
 	.globl ring0_halt_syscall, ring0_halt_kicked
 ring0_forward:
 	swapgs

@@ -65,11 +65,14 @@ struct platform_tier0_record {
 	uint64_t arg[6];
 	uint64_t rip;
 	uint64_t tsc;
-	uint32_t nr;
-	uint32_t rule;	/* rule id of the verdict */
 	int64_t result; /* what the app got in RAX */
 	uint8_t action; /* enum pol_action */
-	uint8_t pad[7];
+	uint8_t flags;	/* enum pol_verdict_flags */
+	uint8_t gate;	/* enum pol_gate */
+	uint8_t pad;
+	uint32_t rule; /* rule id of the verdict */
+	uint32_t nr;
+	uint32_t pad2;
 };
 
 /* Counters of one context; `syscalls_*` count app system calls by where they were answered. */

@@ -42,9 +42,13 @@ kvm_tests = $(kvm_programs) tests/guest/run-guest tests/hostile/run-hostile $(pr
 
 # The platform below the sentry.
 if HAVE_CMOCKA
-kvm_programs = tests/kvm/test_platform
+kvm_programs = tests/kvm/test_platform tests/kvm/test_tier0
 check_PROGRAMS += $(kvm_programs)
-tests_kvm_test_platform_LDADD = kvm/libkvm.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
+tests_kvm_test_tier0_LDADD = kvm/libkvm.a policy/libpolicy.a base/libbase.a $(CMOCKA_LIBS) \
+	$(MD_LIBS) -lpthread
+tests_kvm_test_platform_SOURCES = tests/kvm/test_platform.c tests/kvm/guest.c tests/kvm/guest.h
+tests_kvm_test_tier0_SOURCES = tests/kvm/test_tier0.c tests/kvm/guest.c tests/kvm/guest.h
+tests_kvm_test_platform_LDADD = kvm/libkvm.a policy/libpolicy.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 endif
 
 guest_programs = $(guest_tests) $(hostile_tests)

@@ -11,95 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "kvm/probe.h"
-#include "sentry/platform.h"
-
-#define CODE  0x400000ull
-#define DATA  0x500000ull
-#define STACK 0x7fffff000000ull
-#define P     4096ull
-#define NPAGES 64
-
-static struct platform *pf;
-static uint8_t *win;
-
-struct guest {
-	struct platform_as *as;
-	struct platform_ctx *ctx;
-	struct platform_regs *r;
-	struct platform_event ev;
-};
-
-static int group_setup(void **state)
-{
-	struct platform_opts o = { 0 };
-	struct sbx_err *e = NULL;
-	size_t size;
-
-	if (platform_create(&o, &pf, &e) < 0) {
-		fprintf(stderr, "# %s\n", e->msg);
-		sbx_err_free(&e);
-		return -1;
-	}
-	win = platform_window(pf, &size);
-	assert_ptr_not_equal(mmap(win, NPAGES * P, PROT_READ | PROT_WRITE,
-				  MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
-	return platform_window_commit(pf, 0, NPAGES * P);
-}
-
-static int group_teardown(void **state)
-{
-	platform_destroy(&pf);
-	return 0;
-}
-
-/* Window pages: 0 code, 1.. data, 8 stack. */
-static void guest_open(struct guest *g, const void *code, size_t n)
-{
-	memset(g, 0, sizeof(*g));
-	memset(win, 0, 16 * P);
-	memcpy(win, code, n);
-	assert_int_equal(platform_as_create(pf, &g->as), 0);
-	assert_int_equal(platform_map(g->as, CODE, P, 0, PLATFORM_READ | PLATFORM_EXEC), 0);
-	assert_int_equal(platform_map(g->as, DATA, 2 * P, P, PLATFORM_READ | PLATFORM_WRITE), 0);
-	assert_int_equal(platform_map(g->as, STACK, P, 8 * P, PLATFORM_READ | PLATFORM_WRITE), 0);
-	assert_int_equal(platform_ctx_create(pf, g->as, g, &g->ctx), 0);
-	g->r = platform_ctx_regs(g->ctx);
-	g->r->rip = CODE;
-	g->r->rsp = STACK + P - 64;
-}
-
-static void guest_close(struct guest *g)
-{
-	platform_ctx_destroy(&g->ctx);
-	platform_as_destroy(&g->as);
-}
-
-static void run(struct guest *g)
-{
-	platform_run(g->ctx, &g->ev);
-}
-
-#define CODE_BYTES(...) ((const uint8_t[]){ __VA_ARGS__ }), sizeof((const uint8_t[]){ __VA_ARGS__ })
-
-static void expect_syscall(struct guest *g)
-{
-	run(g);
-	if (g->ev.kind != PLATFORM_SYSCALL)
-		print_message("# kind %d vector %u error %x addr %lx rip %lx\n", g->ev.kind,
-			      g->ev.vector, g->ev.error, g->ev.addr, g->r->rip);
-	assert_int_equal(g->ev.kind, PLATFORM_SYSCALL);
-}
-
-static void expect_fault(struct guest *g, unsigned vector)
-{
-	run(g);
-	if (g->ev.kind != PLATFORM_FAULT || g->ev.vector != vector)
-		print_message("# kind %d vector %u error %x addr %lx rip %lx\n", g->ev.kind,
-			      g->ev.vector, g->ev.error, g->ev.addr, g->r->rip);
-	assert_int_equal(g->ev.kind, PLATFORM_FAULT);
-	assert_int_equal(g->ev.vector, vector);
-}
+#include "tests/kvm/guest.h"
 
 /* mov $imm,%eax ; syscall ; inc %rbx ; syscall ; hlt */
 static void test_syscall(void **state)
@@ -111,7 +23,7 @@ static void test_syscall(void **state)
 	g.r->r9 = 0x123456789abcdef0;
 	g.r->r15 = 15;
 	g.r->rbp = 7;
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rax, 0x27);
 	assert_int_equal(g.r->rip, CODE + 7);
 	assert_int_equal(g.r->rcx, CODE + 7);
@@ -123,10 +35,10 @@ static void test_syscall(void **state)
 	assert_int_equal(g.r->r11, g.r->rflags);
 	g.r->rax = 99;
 	g.r->rbx = 41;
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rax, 99);
 	assert_int_equal(g.r->rbx, 42);
-	expect_fault(&g, 13);
+	guest_expect_fault(&g, 13);
 	assert_int_equal(g.r->rip, CODE + 12);
 	guest_close(&g);
 }
@@ -140,14 +52,14 @@ static void test_fault(void **state)
 	g.r->rax = 0x55;
 	g.r->rdi = DATA;
 	g.r->rsi = 0x600000;
-	expect_fault(&g, 14);
+	guest_expect_fault(&g, 14);
 	assert_int_equal(g.ev.addr, 0x600000);
 	assert_int_equal(g.ev.error, 4);
 	assert_int_equal(g.r->rip, CODE + 3);
-	assert_int_equal(*(uint64_t *)(win + P), 0x55);
-	*(uint64_t *)(win + 4 * P) = 0x77;
+	assert_int_equal(*(uint64_t *)(guest_window + P), 0x55);
+	*(uint64_t *)(guest_window + 4 * P) = 0x77;
 	assert_int_equal(platform_map(g.as, 0x600000, P, 4 * P, PLATFORM_READ), 0);
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rbx, 0x77);
 	guest_close(&g);
 }
@@ -161,22 +73,22 @@ static void test_unmap(void **state)
 
 	guest_open(&g, CODE_BYTES(0x48, 0x8b, 0x1f, 0x0f, 0x05, 0xeb, 0xf9));
 	g.r->rdi = DATA;
-	*(uint64_t *)(win + P) = 1;
-	*(uint64_t *)(win + 5 * P) = 5;
-	expect_syscall(&g);
+	*(uint64_t *)(guest_window + P) = 1;
+	*(uint64_t *)(guest_window + 5 * P) = 5;
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rbx, 1);
 	assert_true(platform_lookup(g.as, DATA + 8, &off, &prot));
 	assert_int_equal(off, P);
 	assert_int_equal(prot, PLATFORM_READ | PLATFORM_WRITE);
 	assert_int_equal(platform_map(g.as, DATA, P, 5 * P, PLATFORM_READ), 0);
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rbx, 5);
 	platform_unmap(g.as, DATA, P);
 	assert_false(platform_lookup(g.as, DATA, &off, &prot));
-	expect_fault(&g, 14);
+	guest_expect_fault(&g, 14);
 	assert_int_equal(g.ev.addr, DATA);
 	assert_int_equal(platform_map(g.as, DATA, P, P, PLATFORM_READ), 0);
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	assert_int_equal(g.r->rbx, 1);
 	guest_close(&g);
 }
@@ -190,15 +102,15 @@ static void test_protect(void **state)
 	guest_open(&g, CODE_BYTES(0x48, 0x89, 0x07, 0x0f, 0x05, 0xeb, 0xf9));
 	g.r->rdi = DATA;
 	for (i = 0; i < 20; i++) {
-		expect_syscall(&g);
+		guest_expect_syscall(&g);
 		platform_protect(g.as, DATA, P, PLATFORM_READ);
-		expect_fault(&g, 14);
+		guest_expect_fault(&g, 14);
 		assert_int_equal(g.ev.error, 7);
 		platform_protect(g.as, DATA, P, PLATFORM_READ | PLATFORM_WRITE);
 	}
-	expect_syscall(&g);
+	guest_expect_syscall(&g);
 	platform_protect(g.as, CODE, P, PLATFORM_READ);
-	expect_fault(&g, 14);
+	guest_expect_fault(&g, 14);
 	assert_int_equal(g.ev.error & 16, 16);
 	assert_int_equal(g.ev.addr, CODE + 5);
 	guest_close(&g);
@@ -226,7 +138,7 @@ static void test_kick(void **state)
 	for (i = 0; i < 5; i++) {
 		n = g.r->rbx;
 		pthread_create(&th, NULL, kicker, &g);
-		run(&g);
+		guest_run(&g);
 		pthread_join(th, NULL);
 		assert_int_equal(g.ev.kind, PLATFORM_INTERRUPTED);
 		assert_true(g.r->rbx > n);
@@ -234,7 +146,7 @@ static void test_kick(void **state)
 	}
 	platform_kick(g.ctx);
 	n = g.r->rbx;
-	run(&g);
+	guest_run(&g);
 	assert_int_equal(g.ev.kind, PLATFORM_INTERRUPTED);
 	assert_int_equal(g.r->rbx, n);
 	guest_close(&g);
@@ -263,13 +175,13 @@ static void test_shootdown(void **state)
 	pthread_t th;
 	struct timespec t = { 0, 5000000 };
 	struct platform_regs *r;
-	volatile uint64_t *word = (volatile uint64_t *)(win + P);
+	volatile uint64_t *word = (volatile uint64_t *)(guest_window + P);
 	uint64_t n;
 	int i;
 
 	guest_open(&g, CODE_BYTES(0xf0, 0x48, 0xff, 0x07, 0xeb, 0xfa));
 	rc.g = &g;
-	assert_int_equal(platform_ctx_create(pf, g.as, &g, &rc.ctx), 0);
+	assert_int_equal(platform_ctx_create(guest_platform, g.as, &g, &rc.ctx), 0);
 	r = platform_ctx_regs(rc.ctx);
 	r->rip = CODE;
 	r->rdi = DATA;
@@ -305,7 +217,7 @@ static void test_speed(void **state)
 	guest_open(&g, CODE_BYTES(0x0f, 0x05, 0xeb, 0xfc));
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (i = 0; i < 2000; i++)
-		expect_syscall(&g);
+		guest_expect_syscall(&g);
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	platform_ctx_stats(g.ctx, &st);
 	print_message("# %.2f us per forwarded system call, %lu exits\n",
@@ -323,10 +235,7 @@ int main(void)
 		cmocka_unit_test(test_speed),
 	};
 
-	setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 0);
-	if (access("/dev/kvm", R_OK | W_OK) < 0) {
-		printf("1..0 # SKIP no usable /dev/kvm\n");
-		return getenv("SBX_MUST_WORK") ? 1 : 0;
-	}
-	return cmocka_run_group_tests_name("platform", tests, group_setup, group_teardown);
+	if (!guest_possible())
+		return guest_skip();
+	return cmocka_run_group_tests_name("platform", tests, guest_group_setup, guest_group_teardown);
 }

@@ -1,0 +1,70 @@
+/* Counting what ring 0 does for one system call, by single-stepping the vCPU: for `doctor --bench`
+ * and tests. */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include "kvm/kvm.h"
+#include "ring0/ring0_syms.h"
+
+#define STEPS_MAX 100000u
+
+static int arm(struct platform_ctx *ctx, bool on)
+{
+	struct kvm_guest_debug d = {
+		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP : 0,
+	};
+
+	return ioctl(ctx->fd, KVM_SET_GUEST_DEBUG, &d) < 0 ? -errno : 0;
+}
+
+/* Steps from the app's registers to the end of its next system call. Returns 0 when that was answered
+ * in ring 0, 1 when it halted for the host, -errno when it could not be followed. */
+static int follow(struct platform_ctx *ctx, unsigned *count)
+{
+	const struct kvm_run *run = ctx->run;
+	const struct kvm_regs *r = &ctx->run->s.regs.regs;
+	bool entered = false;
+	unsigned i;
+	int err;
+
+	*count = 0;
+	for (i = 0; i < STEPS_MAX; i++) {
+		err = arm(ctx, true);
+		if (err == 0 && ioctl(ctx->fd, KVM_RUN, 0) < 0)
+			err = -errno;
+		if (err < 0 && err != -EINTR)
+			return err;
+		*count += entered; /* the instruction just done */
+		if (run->exit_reason == KVM_EXIT_HLT)
+			return entered ? 1 : -EIO;
+		if (run->exit_reason != KVM_EXIT_DEBUG)
+			return -EIO;
+		if (r->rip == kvm_lstar(ctx->p))
+			entered = true;
+		if (entered && !(r->rip >> 47))
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
+int kvm_debug_count(struct platform_ctx *ctx, unsigned *count)
+{
+	int r, err;
+
+	if (!ctx->p->facts.syscall_entry)
+		return -ENOTSUP;
+	ctx->cpu->kick = 0;
+	r = kvm_load(ctx);
+	if (r == 0)
+		r = kvm_vcpu_trap_entry(ctx, true);
+	/* the registers must be in place before stepping is armed */
+	ctx->run->kvm_dirty_regs = 0;
+	if (r == 0 && ioctl(ctx->fd, KVM_SET_REGS, &ctx->run->s.regs.regs) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	r = follow(ctx, count);
+	err = arm(ctx, false);
+	kvm_vcpu_trap_entry(ctx, false);
+	ctx->broken = true; /* its flags are the debugger's now: not for another owner */
+	return r < 0 ? r : err < 0 ? err : r;
+}
