@@ -14,7 +14,7 @@ sentry_memory = \
 	sentry/pagemap.c sentry/pagemap.h \
 	sentry/pgpool.c sentry/pgpool.h \
 	sentry/sys_mm.c \
-	sentry/vdso.c sentry/vdso.h \
+	sentry/vdso.c sentry/vdso.h sentry/vdso/clock.h sentry/vdso/image.S sentry/vdso/vdso_data.h \
 	sentry/vma.c
 
 # Tasks, signals, time
@@ -92,3 +92,20 @@ sentry_net = \
 	sentry/sys_ioctl.c \
 	sentry/sys_msg.c \
 	sentry/sys_net.c
+
+# The vDSO is app code: built freestanding and linked apart, then embedded. None of the user's CFLAGS
+# and no sanitizer applies to it.
+VDSO_CFLAGS = -std=gnu11 -O2 -g0 -Wall -Wextra -ffreestanding -fno-builtin -fPIC \
+	-fvisibility=hidden -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+	-fasynchronous-unwind-tables
+EXTRA_DIST += sentry/vdso/vdso.c sentry/vdso/vdso.lds
+sentry/vdso/vdso.so: $(srcdir)/sentry/vdso/vdso.c $(srcdir)/sentry/vdso/vdso.lds \
+		$(srcdir)/sentry/vdso/clock.h $(srcdir)/sentry/vdso/vdso_data.h
+	$(AM_V_GEN)$(MKDIR_P) sentry/vdso && \
+	$(CC) -I$(srcdir) $(VDSO_CFLAGS) -c -o sentry/vdso/vdso.o $(srcdir)/sentry/vdso/vdso.c && \
+	$(LD) -m elf_x86_64 -shared -Bsymbolic --hash-style=both --build-id=none -s \
+		-soname linux-vdso.so.1 -z max-page-size=4096 -z noexecstack -z now --eh-frame-hdr \
+		--no-undefined -T $(srcdir)/sentry/vdso/vdso.lds -o $@ sentry/vdso/vdso.o
+sentry/vdso/libsentry_a-image.o sentry/vdso/image.o sentry/vdso/sentry_libsentry_a-image.o: \
+	sentry/vdso/vdso.so
+CLEANFILES += sentry/vdso/vdso.so sentry/vdso/vdso.o

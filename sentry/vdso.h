@@ -11,6 +11,13 @@ struct platform;
  * there is none, and programs make system calls: no error. */
 int vdso_init(struct platform *p, struct sbx_err **e);
 
+/* Gives the pages back (tests); no address space may have it mapped. */
+void vdso_exit(void);
+
+/* The page that app code reads, or NULL without a vDSO. For tests. */
+struct vdso_data;
+const struct vdso_data *vdso_page_data(void);
+
 /* Fits the data page to the host's clocks anew. To be called about once a second. */
 void vdso_update(void);
 
