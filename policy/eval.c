@@ -37,7 +37,7 @@ static bool in_ranges(const struct img_range *r, uint32_t n, uint64_t v)
 	return false;
 }
 
-static bool compare(const struct pol_image *img, const struct img_insn *in, uint64_t v)
+bool img_test_value(const struct pol_image *img, const struct img_insn *in, uint64_t v)
 {
 	bool r;
 
@@ -127,8 +127,8 @@ static bool match_tokens(const struct img_pattern *pat, const char *t, const cha
 	}
 }
 
-static bool match(const struct pol_image *img, const struct img_pattern *pat, const char *path,
-		  size_t size)
+bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
+		      size_t size)
 {
 	const char *t = IMG_AT(img, strings, char) + pat->str;
 	uint32_t len = (uint32_t)size;
@@ -165,7 +165,7 @@ static enum test test_env(const struct pol_image *img, const struct img_insn *in
 			return TEST_UNDECIDED;
 		if (!env->field(env->arg, in->arg, in->field, &v))
 			return TEST_FALSE;
-		return compare(img, in, v) ? TEST_TRUE : TEST_FALSE;
+		return img_test_value(img, in, v) ? TEST_TRUE : TEST_FALSE;
 	case IMG_FDKIND:
 		if (!env || !env->fdkind)
 			return TEST_UNDECIDED;
@@ -176,7 +176,7 @@ static enum test test_env(const struct pol_image *img, const struct img_insn *in
 			return TEST_UNDECIDED;
 		pat = IMG_AT(img, patterns, struct img_pattern) + in->a;
 		path = env->path(env->arg, in->arg, &len);
-		return path && match(img, pat, path, len) ? TEST_TRUE : TEST_FALSE;
+		return path && img_test_pattern(img, pat, path, len) ? TEST_TRUE : TEST_FALSE;
 	}
 }
 
@@ -193,7 +193,7 @@ run(const struct pol_image *img, uint32_t pc, const struct pol_call *call,
 		if (in->op == IMG_RET)
 			return IMG_AT(img, verdicts, struct img_verdict) + in->a;
 		if (in->op == IMG_ARG)
-			t = compare(img, in, call->arg[in->arg]) ? TEST_TRUE : TEST_FALSE;
+			t = img_test_value(img, in, call->arg[in->arg]) ? TEST_TRUE : TEST_FALSE;
 		else
 			t = test_env(img, in, env);
 		if (t == TEST_UNDECIDED)
@@ -267,7 +267,7 @@ void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, 
 	uint8_t log = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && want; i++, e++) {
-		if (!(e->verbs & want) || !(e->phases & bit) || !match(img, &e->pat, path, len))
+		if (!(e->verbs & want) || !(e->phases & bit) || !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action != POL_ALLOW) {
 			give(v, &e->v);
@@ -296,7 +296,7 @@ uint32_t pol_path_verbs(const struct pol_image *img, uint32_t phase, const char 
 	uint32_t bit = 1u << clamp_phase(img, phase), open = POL_V_ALL, have = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && open; i++, e++) {
-		if (!(e->verbs & open) || !(e->phases & bit) || !match(img, &e->pat, path, len))
+		if (!(e->verbs & open) || !(e->phases & bit) || !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action == POL_ALLOW)
 			have |= e->verbs & open;
@@ -324,7 +324,7 @@ static bool match_addr(const struct pol_image *img, const struct img_net *e, con
 	if (e->proto != a->proto)
 		return false;
 	if (a->proto == POL_PROTO_UNIX)
-		return a->path && match(img, &e->pat, a->path, a->path_len);
+		return a->path && img_test_pattern(img, &e->pat, a->path, a->path_len);
 	return match_ip(e, a);
 }
 

@@ -167,4 +167,10 @@ _Static_assert(sizeof(struct pol_image) == 312 && offsetof(struct pol_image, dig
 
 #define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))
 
+/* Parts of the evaluator, for whoever explains what it does: a test of IMG_ARG or IMG_FIELD on a value,
+ * and a pattern on a path. */
+bool img_test_value(const struct pol_image *img, const struct img_insn *in, uint64_t v);
+bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
+		      size_t len);
+
 #endif

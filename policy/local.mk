@@ -4,6 +4,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/codegen.c \
 	policy/compile.c policy/compile.h \
 	policy/eval.c policy/eval.h \
+	policy/expect.c policy/expect.h \
 	policy/files.c \
 	policy/flags.def \
 	policy/groups.c \
@@ -11,6 +12,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/image.c policy/image.h \
 	policy/image_build.c policy/image_build.h \
 	policy/image_format.h \
+	policy/near.c \
 	policy/net.c \
 	policy/pattern.c policy/pattern.h \
 	policy/resolve.c policy/resolve.h \
@@ -19,4 +21,5 @@ policy_libpolicy_a_SOURCES = \
 	policy/syscalls.def \
 	policy/sysconst.c \
 	policy/sysdesc.c policy/sysdesc.h \
+	policy/test_run.c \
 	policy/typecheck.c

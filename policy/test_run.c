@@ -1,0 +1,262 @@
+/* The tests: section: each `expect` is judged by the compiled image. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/fdx.h"
+#include "policy/expect.h"
+#include "policy/resolve.h"
+
+struct tester {
+	struct unit u;
+	const struct pol_image *img;
+	struct buf out;
+	struct arena *arena;
+	unsigned failed;
+};
+
+static void fail(struct tester *t, struct src_span at, const char *msg)
+{
+	diag_format_at(&t->u.ctx->sources, at, "test failed", msg, &t->out);
+	t->failed++;
+}
+
+static const char *verdict_text(struct tester *t, const struct pol_verdict *v)
+{
+	const char *name;
+
+	switch (v->action) {
+	case POL_ALLOW:
+		return "allow";
+	case POL_TERMINATE:
+		return "terminate";
+	case POL_EMULATE:
+		return arena_printf(t->arena, "emulate as %lld", (long long)v->value);
+	default:
+		name = sysconst_name(CS_errno, (uint64_t)v->value);
+		return name ? arena_printf(t->arena, "deny as %s", name) :
+			      arena_printf(t->arena, "deny as %lld", (long long)v->value);
+	}
+}
+
+static const char *gate_text(const struct pol_verdict *v)
+{
+	return v->gate == POL_GATE_FILES ? "files: " : v->gate == POL_GATE_NET ? "net: " : "";
+}
+
+/* "web.pol:16 (net: connect tcp 10.0.0.5:*)" */
+static const char *rule_text(struct tester *t, const struct pol_verdict *v)
+{
+	struct pol_rule_info r;
+
+	if (!pol_image_rule(t->img, v->rule, &r))
+		return "no rule";
+	return arena_printf(t->arena, "%s:%u (%s%s)", r.file, r.line, gate_text(v), r.text);
+}
+
+/* ---- arguments ---- */
+
+static const char *path_text(struct tester *t, const struct ast_path *p)
+{
+	struct pattern pat;
+
+	if (!resolve_path(&t->u, p, true, &pat))
+		return NULL;
+	return arena_strndup(t->arena, pat.t, pat.len);
+}
+
+static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast_arg *a, unsigned i,
+		    struct expect_arg *out)
+{
+	enum const_set set = (enum const_set)d->arg[i].set;
+
+	switch (a->kind) {
+	case AST_ARG_ANY:
+		return true;
+	case AST_ARG_STRING:
+		out->text = a->str;
+		return true;
+	case AST_ARG_PATH:
+		out->text = path_text(t, a->path);
+		return out->text != NULL;
+	default:
+		out->known = true;
+		return resolve_val(&t->u, a->val, set, d->arg[i].name, &out->value);
+	}
+}
+
+static bool arguments(struct tester *t, const struct ast_test *test, const struct sys_desc *d,
+		      struct expect_arg out[SYS_MAX_ARGS])
+{
+	unsigned next = 0;
+
+	memset(out, 0, SYS_MAX_ARGS * sizeof(*out));
+	for (const struct ast_arg *a = test->args; a; a = a->next) {
+		int i = a->name ? sysdesc_arg(d, a->name) : (int)next;
+
+		if (i < 0 || i >= d->nargs) {
+			struct diag *dg = diag_error(t->u.diags, a->span, "P013",
+						     a->name ? "'%s' has no argument '%s'" :
+							       "'%s' has fewer arguments",
+						     d->name, a->name);
+			diag_help(t->u.diags, dg, "it has %u", d->nargs);
+			return false;
+		}
+		if (!one_arg(t, d, a, (unsigned)i, &out[i]))
+			return false;
+		next = (unsigned)i + 1;
+	}
+	return true;
+}
+
+/* ---- expectations ---- */
+
+static bool wanted(const struct ast_test *test, const struct pol_verdict *v, int64_t value,
+		   bool has_value)
+{
+	static const uint8_t action[] = { [AST_ALLOW] = POL_ALLOW,
+					  [AST_DENY] = POL_DENY,
+					  [AST_TERMINATE] = POL_TERMINATE,
+					  [AST_EMULATE] = POL_EMULATE };
+
+	if (test->by_never && !(v->flags & POL_F_NEVER))
+		return false;
+	return action[test->out.verdict] == v->action && (!has_value || v->value == value);
+}
+
+/* `by "tag"`: the rule that decides carries it. */
+static bool by_rule(struct tester *t, const struct ast_test *test, const struct pol_verdict *v)
+{
+	struct pol_rule_info r;
+
+	if (!test->by)
+		return true;
+	return pol_image_rule(t->img, v->rule, &r) && r.tag && !strcmp(r.tag, test->by->text);
+}
+
+static void compare(struct tester *t, const struct ast_test *test, const struct expect_result *r,
+		    size_t n, int64_t value, bool has_value)
+{
+	const struct expect_result *good = NULL, *bad = NULL;
+	struct pol_verdict want = { 0 };
+	const char *what;
+
+	for (size_t i = 0; i < n; i++) {
+		if (wanted(test, &r[i].v, value, has_value) && by_rule(t, test, &r[i].v))
+			good = &r[i];
+		else
+			bad = &r[i];
+	}
+	if (!bad)
+		return;
+	want.action = test->out.verdict == AST_DENY ? POL_DENY : POL_EMULATE;
+	want.value = value;
+	what = has_value ? verdict_text(t, &want) : ast_verdict_name(test->out.verdict);
+	if (test->by_never)
+		what = arena_printf(t->arena, "%s by never", what);
+	else if (test->by)
+		what = arena_printf(t->arena, "%s by \"%s\"", what, test->by->text);
+	fail(t, test->span,
+	     arena_printf(t->arena, "expected %s, got %s by %s%s", what, verdict_text(t, &bad->v),
+			  rule_text(t, &bad->v),
+			  good ? ", for some values of the arguments that are not given" : ""));
+}
+
+static void expect(struct tester *t, const struct ast_test *test)
+{
+	const struct sys_desc *d = sysdesc_by_name(test->call->text);
+	struct ast_target target = { .span = test->call->span, .name = test->call->text };
+	struct expect_result r[EXPECT_MAX_RESULTS];
+	struct expect_arg arg[SYS_MAX_ARGS];
+	bool in[IMG_CALLS];
+	const char *why;
+	int64_t value = 0;
+	uint64_t number;
+	size_t n;
+
+	if (!d) {
+		resolve_target(&t->u, &target, in); /* reports it */
+		return;
+	}
+	if (test->phase) {
+		resolve_unenforced(&t->u, test->phase->span, "phase");
+		return;
+	}
+	if (test->out.verdict == AST_TRAP || test->out.verdict == AST_ASK) {
+		resolve_unenforced(&t->u, test->out.span, ast_verdict_name(test->out.verdict));
+		return;
+	}
+	if (test->out.as && test->out.verdict == AST_DENY) {
+		if (!resolve_errno(&t->u, test->out.as, 0, &value))
+			return;
+	} else if (test->out.as) {
+		if (!resolve_val(&t->u, test->out.as, CS_NONE, "value", &number))
+			return;
+		value = (int64_t)number;
+	}
+	if (!arguments(t, test, d, arg))
+		return;
+	n = expect_judge(t->img, 0, d, arg, r, &why);
+	if (n)
+		compare(t, test, r, n, value, test->out.as != NULL);
+	else
+		diag_error(t->u.diags, test->span, "P050", "%s", why ? why : "out of memory");
+}
+
+static void run_test(struct tester *t, const struct ast_test *test)
+{
+	if (test->kind == AST_TEST_EXPECT)
+		expect(t, test);
+	else
+		resolve_unenforced(&t->u, test->span, "prove");
+}
+
+static int run_all(struct tester *t, const struct pol_source *src, const struct pol_ast *ast,
+		   unsigned *total)
+{
+	const unsigned before = t->u.diags->errors;
+
+	t->u.main = ast;
+	img_build_init(&t->u.build);
+	resolve_init(&t->u, src->params, src->nr_params);
+	for (const struct ast_test *test = ast->tests; test; test = test->next) {
+		run_test(t, test);
+		++*total;
+	}
+	img_build_free(&t->u.build);
+	return (int)(t->failed + (t->u.diags->errors - before));
+}
+
+int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int diag_fd,
+		  unsigned *total, struct sbx_err **e)
+{
+	struct tester t = { .img = img, .out = BUF_INIT };
+	struct pol_ast *ast;
+	char *data = NULL;
+	size_t len = 0;
+	int r = -1;
+
+	*total = 0;
+	if (fdx_read_file(src->path, IMG_MAX_SIZE, &data, &len, e))
+		return -1;
+	if (len >= 8 && !memcmp(data, IMG_MAGIC, 8)) {
+		free(data);
+		return 0; /* an image keeps no tests */
+	}
+	free(data);
+	t.u.ctx = parser_ctx_create(src->include_dirs);
+	if (!t.u.ctx)
+		return sbx_err_set(e, "out of memory");
+	t.u.diags = &t.u.ctx->diags;
+	t.arena = &t.u.arena;
+	ast = parser_parse_file(t.u.ctx, src->path, e);
+	if (ast && !diag_failed(t.u.diags))
+		r = run_all(&t, src, ast, total);
+	else if (ast || diag_failed(t.u.diags))
+		r = (int)t.u.diags->errors;
+	diag_print(t.u.diags, diag_fd);
+	if (t.out.len)
+		fdx_write_all(diag_fd, t.out.data, t.out.len);
+	buf_free(&t.out);
+	arena_free(&t.u.arena);
+	parser_ctx_destroy(&t.u.ctx);
+	return r;
+}
