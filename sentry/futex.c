@@ -269,7 +269,7 @@ int futex_requeue(struct task *t, struct gptr p, struct gptr p2, bool shared, ui
 	if (!r) {
 		r = wake_matching(b1, &k1, nwake, FUTEX_BITSET_MATCH_ANY, &w);
 		moved = move_matching(b1, b2, &k1, &k2, nmove);
-		r += cmp ? moved : 0;
+		r += moved;
 	}
 	unlock_two(b1, b2);
 	wake_flush(&w);

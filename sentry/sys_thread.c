@@ -59,6 +59,9 @@ int task_clone(struct task *t, const struct clone_req *r)
 	struct task *n;
 	int err, tid;
 
+	if ((r->flags & CLONE_THREAD && !(r->flags & CLONE_SIGHAND)) ||
+	    (r->flags & CLONE_SIGHAND && !(r->flags & CLONE_VM)))
+		return -EINVAL;
 	if ((r->flags & THREAD_FLAGS) != THREAD_FLAGS || (r->flags & ~(uint64_t)KNOWN_FLAGS)) {
 		auditx_unimplemented(t, (uint32_t)t->orig_rax);
 		return -ENOSYS;

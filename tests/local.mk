@@ -12,6 +12,7 @@ GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread
 guest_tests = \
 	tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_pipe tests/guest/ready_poll \
+	tests/guest/clocks tests/guest/futexes tests/guest/sigs tests/guest/tasks \
 	tests/guest/threads64 tests/guest/vector \
 	tests/guest/hello
 
