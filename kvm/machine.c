@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/overflow.h"
 #include "kvm/kvm.h"
@@ -17,6 +18,14 @@ extern const uint8_t kvm_ring0_blob[], kvm_ring0_blob_end[];
 const struct kvm_facts *kvm_facts_get(const struct platform *p)
 {
 	return &p->facts;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000;
 }
 
 static int open_error(struct sbx_err **e)
@@ -146,7 +155,7 @@ static int reserve_window(struct platform *p, size_t max)
 	}
 	if (!p->window)
 		return -ENOMEM;
-	p->window_size = ALIGN_DOWN(size, PAGE);
+	p->window_size = p->facts.window_size = ALIGN_DOWN(size, PAGE);
 	p->window_kind = kvm_reserve(p->window_size / PAGE, PROT_READ | PROT_WRITE);
 	return p->window_kind ? 0 : -ENOMEM;
 }
@@ -166,6 +175,7 @@ static int create_vm(struct platform *p, struct sbx_err **e)
 int platform_create(const struct platform_opts *opts, struct platform **out, struct sbx_err **e)
 {
 	struct platform *p = calloc(1, sizeof(*p));
+	uint64_t start = now_us();
 	int r;
 
 	if (!p)
@@ -189,6 +199,7 @@ int platform_create(const struct platform_opts *opts, struct platform **out, str
 	}
 	if (kvm_probe(p, e) < 0)
 		goto fail;
+	p->facts.probe_us = (unsigned)(now_us() - start);
 	*out = p;
 	return 0;
 fail:

@@ -12,6 +12,7 @@ struct kvm_facts {
 	bool has_sync_regs, has_immediate_exit;
 	unsigned max_vcpus, max_slots;
 	unsigned phys_bits;
+	uint64_t window_size; /* bytes of app memory that can be addressed */
 	bool syscall_entry; /* SYSCALL enters ring 0; else it arrives as a fetch fault at LSTAR */
 	bool shadow;	    /* page tables are shadowed: host changes must be zapped */
 	bool fsgsbase, smep, smap, umip, pge;
