@@ -33,7 +33,9 @@ struct ast_val *dsl_val_name(struct dsl *dsl, struct src_span at, enum ast_val_k
 
 static void too_deep(struct dsl *dsl, struct src_span at)
 {
-	diag_error(&dsl->ctx->diags, at, "P008", "nested more than %d deep", AST_MAX_DEPTH);
+	if (!dsl->depth_reported)
+		diag_error(&dsl->ctx->diags, at, "P008", "nested more than %d deep", AST_MAX_DEPTH);
+	dsl->depth_reported = true;
 }
 
 struct ast_val *dsl_val_not(struct dsl *dsl, struct src_span at, struct ast_val *kid)
@@ -77,12 +79,69 @@ struct ast_name *dsl_name(struct dsl *dsl, struct src_span at, const char *text,
 	return n;
 }
 
-struct ast_cond *dsl_cond(struct dsl *dsl, struct src_span at, enum ast_cond_kind kind)
+struct ast_target *dsl_target(struct dsl *dsl, struct src_span at, const struct ast_name *name, bool group)
+{
+	struct ast_target *t = dsl_new(dsl, ast_target);
+
+	t->name = name->text;
+	t->group = group;
+	t->span = at;
+	return t;
+}
+
+struct ast_item *dsl_item(struct dsl *dsl, struct src_span at, struct ast_val *lo, struct ast_val *hi,
+			  const char *str)
+{
+	struct ast_item *i = dsl_new(dsl, ast_item);
+
+	i->span = at;
+	i->lo = lo;
+	i->hi = hi;
+	i->str = str;
+	return i;
+}
+
+struct ast_arm *dsl_arm(struct dsl *dsl, struct src_span at, struct ast_outcome out,
+			struct ast_assign_list set, struct ast_notes notes)
+{
+	struct ast_arm *a = dsl_new(dsl, ast_arm);
+
+	a->span = at;
+	a->out = out;
+	a->set = set.first;
+	a->notes = notes;
+	return a;
+}
+
+struct ast_file *dsl_file(struct dsl *dsl, struct src_span at, enum ast_file_kind kind, unsigned verbs,
+			  struct ast_path_list paths, struct ast_notes notes)
+{
+	struct ast_file *f = dsl_new(dsl, ast_file);
+
+	f->kind = kind;
+	f->span = at;
+	f->verbs = verbs;
+	f->paths = paths.first;
+	f->notes = notes;
+	return f;
+}
+
+struct ast_arg *dsl_arg(struct dsl *dsl, struct src_span at, enum ast_arg_kind kind)
+{
+	struct ast_arg *a = dsl_new(dsl, ast_arg);
+
+	a->span = at;
+	a->kind = kind;
+	return a;
+}
+
+struct ast_cond *dsl_cond(struct dsl *dsl, struct src_span at, enum ast_cond_kind kind, struct ast_term *term)
 {
 	struct ast_cond *c = dsl_new(dsl, ast_cond);
 
 	c->kind = kind;
 	c->span = at;
+	c->term = term;
 	c->depth = 1;
 	return c;
 }
@@ -103,7 +162,7 @@ struct ast_cond *dsl_cond_list(struct dsl *dsl, struct src_span at, enum ast_con
 		kids.first->next = NULL;
 		return kids.first;
 	}
-	c = dsl_cond(dsl, at, kind);
+	c = dsl_cond(dsl, at, kind, NULL);
 	c->kids = kids.first;
 	c->depth = depth + 1;
 	return c;

@@ -154,11 +154,26 @@ static void put_chain(const struct source_set *set, const struct source *s, stru
 	}
 }
 
-/* A message may quote bytes of the file: show control characters as ?. */
+/* Text of the file, or a message that may quote it: what a policy may not hold is shown as ?, lest a
+ * report play tricks with the terminal. */
+static void put_clean(struct buf *out, const char *s, size_t len)
+{
+	uint32_t cp;
+
+	for (size_t i = 0; i < len;) {
+		size_t n = source_char(s + i, len - i, &cp);
+
+		if (!n || source_char_refused(cp) || cp == '\n')
+			buf_putc(out, '?');
+		else
+			buf_append(out, s + i, n);
+		i += n ? n : 1;
+	}
+}
+
 static void put_text(struct buf *out, const char *s)
 {
-	for (; *s; s++)
-		buf_putc(out, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+	put_clean(out, s, strlen(s));
 }
 
 static void put_head(const struct source_set *set, struct src_span at, const char *what,
@@ -236,12 +251,10 @@ static void put_excerpt(const struct source_set *set, const struct diag *d, stru
 	if (!s)
 		return;
 	cut_excerpt(s, at, &x);
+	if (x.to == x.from)
+		return;
 	buf_puts(out, x.from > x.line_start ? "    ..." : "    ");
-	for (size_t i = x.from; i < x.to; i++) {
-		unsigned char c = x.bytes[i];
-
-		buf_putc(out, (c < 0x20 && c != '\t') || c == 0x7f ? '?' : (char)c);
-	}
+	put_clean(out, x.bytes + x.from, x.to - x.from);
 	buf_puts(out, x.to < x.line_end ? "...\n" : "\n");
 	buf_puts(out, x.from > x.line_start ? "       " : "    ");
 	/* Padding is only written before the next mark, so that no line ends in blanks. */

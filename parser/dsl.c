@@ -17,20 +17,21 @@ struct dsl_token {
 
 static bool starts_rule(int prev, int kind)
 {
-	if (prev == TOK_ELSE || prev == TOK_ARROW || prev == TOK_OVER || prev == TOK_EXTEND ||
-	    prev == TOK_REPLACE)
-		return false;
+	bool mode = prev == TOK_EXTEND || prev == TOK_REPLACE;
+
 	switch (kind) {
-	case TOK_NEVER:
 	case TOK_ALLOW:
 	case TOK_DENY:
 	case TOK_TERMINATE:
 	case TOK_TRAP:
 	case TOK_ASK:
 	case TOK_EMULATE:
+		return !mode && prev != TOK_ELSE && prev != TOK_ARROW && prev != TOK_OVER;
+	case TOK_ON:
+		return !mode;
+	case TOK_NEVER:
 	case TOK_EXTEND:
 	case TOK_REPLACE:
-	case TOK_ON:
 		return true;
 	default:
 		return false;

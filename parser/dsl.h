@@ -90,7 +90,7 @@ struct dsl {
 	unsigned queue_pos, queue_len;
 	bool block_next, in_block, was_in_block;
 	unsigned braces;
-	bool list_reported;
+	bool list_reported, depth_reported;
 	jmp_buf on_oom;
 	struct dsl_result out;
 };
@@ -121,7 +121,16 @@ struct ast_val *dsl_val_name(struct dsl *dsl, struct src_span at, enum ast_val_k
 struct ast_val *dsl_val_not(struct dsl *dsl, struct src_span at, struct ast_val *kid);
 struct ast_val *dsl_val_or(struct dsl *dsl, struct src_span at, struct ast_val_list kids);
 struct ast_name *dsl_name(struct dsl *dsl, struct src_span at, const char *text, size_t len);
-struct ast_cond *dsl_cond(struct dsl *dsl, struct src_span at, enum ast_cond_kind kind);
+struct ast_target *dsl_target(struct dsl *dsl, struct src_span at, const struct ast_name *name, bool group);
+struct ast_item *dsl_item(struct dsl *dsl, struct src_span at, struct ast_val *lo, struct ast_val *hi,
+			  const char *str);
+struct ast_arm *dsl_arm(struct dsl *dsl, struct src_span at, struct ast_outcome out,
+			struct ast_assign_list set, struct ast_notes notes);
+struct ast_file *dsl_file(struct dsl *dsl, struct src_span at, enum ast_file_kind kind, unsigned verbs,
+			  struct ast_path_list paths, struct ast_notes notes);
+struct ast_arg *dsl_arg(struct dsl *dsl, struct src_span at, enum ast_arg_kind kind);
+struct ast_cond *dsl_cond(struct dsl *dsl, struct src_span at, enum ast_cond_kind kind,
+			  struct ast_term *term);
 /* One kid is returned as it is; several are joined. */
 struct ast_cond *dsl_cond_list(struct dsl *dsl, struct src_span at, enum ast_cond_kind kind,
 			       struct ast_cond_list kids);

@@ -156,15 +156,11 @@ rule:
 	$$->notes = $8;
   }
 | mode_opt "on" IDENT "{" arms "}" {
-	struct ast_target *t = dsl_new(dsl, ast_target);
-
-	t->name = $3->text;
-	t->span = @3;
 	$$ = dsl_new(dsl, ast_rule);
 	$$->kind = AST_RULE_BLOCK;
 	$$->span = @$;
 	$$->mode = $1;
-	$$->targets = t;
+	$$->targets = dsl_target(dsl, @3, $3, false);
 	$$->arms = $5.first;
   }
 ;
@@ -196,10 +192,7 @@ targets:
 target:
   except_target
 | GROUP "except" "{" excepts "}" {
-	$$ = dsl_new(dsl, ast_target);
-	$$->name = $1->text;
-	$$->group = true;
-	$$->span = @$;
+	$$ = dsl_target(dsl, @$, $1, true);
 	$$->except = $4.first;
   }
 ;
@@ -210,17 +203,8 @@ excepts:
 ;
 
 except_target:
-  IDENT {
-	$$ = dsl_new(dsl, ast_target);
-	$$->name = $1->text;
-	$$->span = @1;
-  }
-| GROUP {
-	$$ = dsl_new(dsl, ast_target);
-	$$->name = $1->text;
-	$$->group = true;
-	$$->span = @1;
-  }
+  IDENT	{ $$ = dsl_target(dsl, @$, $1, false); }
+| GROUP	{ $$ = dsl_target(dsl, @$, $1, true); }
 ;
 
 as_opt:
@@ -274,19 +258,11 @@ arms:
 
 arm:
   cond "->" verdict as_opt set_opt notes {
-	$$ = dsl_new(dsl, ast_arm);
-	$$->span = @$;
+	$$ = dsl_arm(dsl, @$, (struct ast_outcome){ $3, $4, @3 }, $5, $6);
 	$$->cond = $1;
-	$$->out = (struct ast_outcome){ .verdict = $3, .as = $4, .span = @3 };
-	$$->set = $5.first;
-	$$->notes = $6;
   }
 | "else" "->" verdict as_opt set_opt notes {
-	$$ = dsl_new(dsl, ast_arm);
-	$$->span = @$;
-	$$->out = (struct ast_outcome){ .verdict = $3, .as = $4, .span = @3 };
-	$$->set = $5.first;
-	$$->notes = $6;
+	$$ = dsl_arm(dsl, @$, (struct ast_outcome){ $3, $4, @3 }, $5, $6);
   }
 ;
 
@@ -358,48 +334,22 @@ neg:
 
 test:
   term cmp val {
-	$$ = dsl_cond(dsl, @$, AST_COND_CMP);
-	$$->term = $1;
+	$$ = dsl_cond(dsl, @$, AST_COND_CMP, $1);
 	$$->cmp = $2;
 	$$->val = $3;
   }
 | term "mask" val cmp val {
-	$$ = dsl_cond(dsl, @$, AST_COND_MASK);
-	$$->term = $1;
+	$$ = dsl_cond(dsl, @$, AST_COND_MASK, $1);
 	$$->mask = $3;
 	$$->cmp = $4;
 	$$->val = $5;
   }
-| term "in" "{" items "}" {
-	$$ = dsl_cond(dsl, @$, AST_COND_IN);
-	$$->term = $1;
-	$$->items = $4.first;
-  }
-| term bits val {
-	$$ = dsl_cond(dsl, @$, $2);
-	$$->term = $1;
-	$$->val = $3;
-  }
-| term "is" IDENT {
-	$$ = dsl_cond(dsl, @$, AST_COND_IS);
-	$$->term = $1;
-	$$->word = $3;
-  }
-| term "under" path {
-	$$ = dsl_cond(dsl, @$, AST_COND_UNDER);
-	$$->term = $1;
-	$$->path = $3;
-  }
-| term "matches" path {
-	$$ = dsl_cond(dsl, @$, AST_COND_MATCHES);
-	$$->term = $1;
-	$$->path = $3;
-  }
-| term "within" STRING {
-	$$ = dsl_cond(dsl, @$, AST_COND_WITHIN);
-	$$->term = $1;
-	$$->str = $3;
-  }
+| term "in" "{" items "}"	{ $$ = dsl_cond(dsl, @$, AST_COND_IN, $1); $$->items = $4.first; }
+| term bits val		{ $$ = dsl_cond(dsl, @$, $2, $1); $$->val = $3; }
+| term "is" IDENT	{ $$ = dsl_cond(dsl, @$, AST_COND_IS, $1); $$->word = $3; }
+| term "under" path	{ $$ = dsl_cond(dsl, @$, AST_COND_UNDER, $1); $$->path = $3; }
+| term "matches" path	{ $$ = dsl_cond(dsl, @$, AST_COND_MATCHES, $1); $$->path = $3; }
+| term "within" STRING	{ $$ = dsl_cond(dsl, @$, AST_COND_WITHIN, $1); $$->str = $3; }
 ;
 
 bits:
@@ -443,22 +393,9 @@ items:
 ;
 
 item:
-  val {
-	$$ = dsl_new(dsl, ast_item);
-	$$->span = @$;
-	$$->lo = $1;
-  }
-| val ".." val {
-	$$ = dsl_new(dsl, ast_item);
-	$$->span = @$;
-	$$->lo = $1;
-	$$->hi = $3;
-  }
-| STRING {
-	$$ = dsl_new(dsl, ast_item);
-	$$->span = @$;
-	$$->str = $1->text;
-  }
+  val		{ $$ = dsl_item(dsl, @$, $1, NULL, NULL); }
+| val ".." val	{ $$ = dsl_item(dsl, @$, $1, $3, NULL); }
+| STRING	{ $$ = dsl_item(dsl, @$, NULL, NULL, $1->text); }
 ;
 
 val:
@@ -488,37 +425,15 @@ files:
 ;
 
 file:
-  verbs paths notes {
-	$$ = dsl_new(dsl, ast_file);
-	$$->kind = AST_FILE_GRANT;
-	$$->span = @$;
-	$$->verbs = $1;
-	$$->paths = $2.first;
-	$$->notes = $3;
-  }
+  verbs paths notes	{ $$ = dsl_file(dsl, @$, AST_FILE_GRANT, $1, $2, $3); }
 | "deny" verbs_opt paths as_opt notes {
-	$$ = dsl_new(dsl, ast_file);
-	$$->kind = AST_FILE_DENY;
-	$$->span = @$;
-	$$->verbs = $2;
-	$$->paths = $3.first;
+	$$ = dsl_file(dsl, @$, AST_FILE_DENY, $2, $3, $5);
 	$$->as = $4;
-	$$->notes = $5;
   }
-| file_kind paths notes {
-	$$ = dsl_new(dsl, ast_file);
-	$$->kind = $1;
-	$$->span = @$;
-	$$->paths = $2.first;
-	$$->notes = $3;
-  }
+| file_kind paths notes	{ $$ = dsl_file(dsl, @$, $1, 0, $2, $3); }
 | "scratch" paths size_opt notes {
-	$$ = dsl_new(dsl, ast_file);
-	$$->kind = AST_FILE_SCRATCH;
-	$$->span = @$;
-	$$->paths = $2.first;
+	$$ = dsl_file(dsl, @$, AST_FILE_SCRATCH, 0, $2, $4);
 	$$->size = $3;
-	$$->notes = $4;
   }
 ;
 
@@ -711,29 +626,10 @@ arg:
 ;
 
 arg_value:
-  val {
-	$$ = dsl_new(dsl, ast_arg);
-	$$->kind = AST_ARG_VAL;
-	$$->span = @$;
-	$$->val = $1;
-  }
-| STRING {
-	$$ = dsl_new(dsl, ast_arg);
-	$$->kind = AST_ARG_STRING;
-	$$->span = @$;
-	$$->str = $1->text;
-  }
-| PATH {
-	$$ = dsl_new(dsl, ast_arg);
-	$$->kind = AST_ARG_PATH;
-	$$->span = @$;
-	$$->path = $1;
-  }
-| "any" {
-	$$ = dsl_new(dsl, ast_arg);
-	$$->kind = AST_ARG_ANY;
-	$$->span = @$;
-  }
+  val		{ $$ = dsl_arg(dsl, @$, AST_ARG_VAL); $$->val = $1; }
+| STRING	{ $$ = dsl_arg(dsl, @$, AST_ARG_STRING); $$->str = $1->text; }
+| PATH		{ $$ = dsl_arg(dsl, @$, AST_ARG_PATH); $$->path = $1; }
+| "any"		{ $$ = dsl_arg(dsl, @$, AST_ARG_ANY); }
 ;
 
 %%

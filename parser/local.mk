@@ -8,6 +8,7 @@ parser_libparser_a_SOURCES = \
 	parser/dsl.c parser/dsl.h parser/dsl_scan.h \
 	parser/keyword.c \
 	parser/parser.c parser/parser.h \
+	parser/print.c parser/print.h \
 	parser/report.c \
 	parser/scalar.c \
 	parser/sections.c \

@@ -30,52 +30,15 @@ void parser_ctx_destroy(struct parser_ctx **ctx)
 
 /* ---- the text itself ---- */
 
-/* Length of the UTF-8 sequence at p, or 0 when it is malformed. Sets the code point. */
-static size_t utf8_len(const unsigned char *p, size_t left, uint32_t *cp)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf8 ? 4 : 0;
-
-	if (n == 0 || n > left)
-		return 0;
-	*cp = n == 1 ? p[0] : p[0] & (0x7f >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		*cp = *cp << 6 | (p[i] & 0x3f);
-	}
-	if ((n > 1 && *cp < least[n]) || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
-		return 0;
-	return n;
-}
-
-/* Why a policy may not hold this character: other line ends would make positions ambiguous, and
- * characters that reorder text let a policy read differently from what it says. */
-static const char *refused(uint32_t cp)
-{
-	if (cp == '\r')
-		return "carriage return: save the file with Unix line ends";
-	if ((cp < 0x20 && cp != '\t' && cp != '\n') || (cp >= 0x7f && cp < 0xa0))
-		return "control character";
-	if (cp == 0x2028 || cp == 0x2029)
-		return "Unicode line separator";
-	if ((cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200e || cp == 0x200f)
-		return "character that changes the direction of text";
-	if (cp == 0xfeff)
-		return "byte order mark";
-	return NULL;
-}
-
 static bool check_text(struct parser_ctx *ctx, uint32_t file)
 {
 	const struct source *s = source_get(&ctx->sources, file);
-	const unsigned char *p = (const unsigned char *)s->bytes;
 	size_t i = 0;
 
 	while (i < s->len) {
 		uint32_t cp = 0;
-		size_t n = utf8_len(p + i, s->len - i, &cp);
-		const char *why = n ? refused(cp) : "not UTF-8";
+		size_t n = source_char(s->bytes + i, s->len - i, &cp);
+		const char *why = n ? source_char_refused(cp) : "not UTF-8";
 
 		if (why) {
 			diag_error(&ctx->diags, source_span(&ctx->sources, file, i, i + (n ? n : 1)), "P008",
@@ -101,6 +64,10 @@ static bool use_name_ok(const char *name)
 
 static char *join_path(struct parser_ctx *ctx, const char *dir, size_t dir_len, const char *name)
 {
+	while (!strncmp(name, "./", 2))
+		name += 2;
+	if (!dir_len)
+		return arena_printf(&ctx->arena, "%s.pol", name);
 	return arena_printf(&ctx->arena, "%.*s/%s.pol", (int)dir_len, dir, name);
 }
 
@@ -113,7 +80,7 @@ static char *find_use(struct parser_ctx *ctx, uint32_t from, const char *name)
 	char *candidate;
 
 	if (name[0] == '.') {
-		candidate = slash ? join_path(ctx, path, slash - path, name) : join_path(ctx, ".", 1, name);
+		candidate = slash ? join_path(ctx, path, slash - path, name) : join_path(ctx, "", 0, name);
 		return candidate && access(candidate, F_OK) == 0 ? candidate : NULL;
 	}
 	for (size_t i = 0; ctx->include_dirs && ctx->include_dirs[i]; i++) {

@@ -63,6 +63,7 @@ static const struct group groups[] = {
 	{ "=", "|=", "an assignment (=, |=, &= or clamp)", "= |= &= clamp ." },
 	{ "==", "!=", "a comparison", "== != < <= > >=" },
 	{ "IDENT", "GROUP", "a system call or @group", "IDENT GROUP" },
+	{ "IDENT", "mask", "a name", "IDENT mask" },
 	{ "PATH", "ADDR", "an address", "PATH ADDR VAR" },
 	{ "PATH", "VAR", "a path", "PATH VAR" },
 };
@@ -189,6 +190,14 @@ static void add_hint(struct dsl *dsl, struct diag *d, const struct expected *e, 
 	}
 	if (!strcmp(found, "PATH") && has(e, "STRING")) {
 		diag_help(l, d, "write it as a string: \"%s\"", word);
+		return;
+	}
+	if (!strcmp(found, "STRING") && has(e, "PATH")) {
+		diag_help(l, d, "paths are written without quotes; \\ stands before a blank in one");
+		return;
+	}
+	if (!strcmp(found, "STRING") && has(e, "CONST")) {
+		diag_help(l, d, "paths are compared with 'under' and 'matches', addresses with 'within'");
 		return;
 	}
 	if (strcmp(found, "IDENT") && strcmp(found, "CONST"))

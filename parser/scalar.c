@@ -140,7 +140,7 @@ bool parser_var_check(enum ast_var_type type, const char *text, const char **why
 		*why = "an absolute path without wildcards, '.', '..' or a slash at the end";
 		return plain_path(text);
 	case AST_VAR_PORT:
-		*why = "a port number from 1 to 65535";
+		*why = "a number from 1 to 65535";
 		return parser_number(text, len, &n) && n >= 1 && n <= 65535;
 	case AST_VAR_ADDR:
 		*why = "an IPv4 or IPv6 address, with /prefix for a network";

@@ -165,3 +165,39 @@ size_t source_offset(const struct source *src, size_t line, size_t column)
 	}
 	return off;
 }
+
+/* ---- characters ---- */
+
+size_t source_char(const char *text, size_t left, uint32_t *cp)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf8 ? 4 : 0;
+
+	if (n == 0 || n > left)
+		return 0;
+	*cp = n == 1 ? p[0] : p[0] & (0x7f >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		*cp = *cp << 6 | (p[i] & 0x3f);
+	}
+	if ((n > 1 && *cp < least[n]) || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
+		return 0;
+	return n;
+}
+
+const char *source_char_refused(uint32_t cp)
+{
+	if (cp == '\r')
+		return "carriage return: save the file with Unix line ends";
+	if ((cp < 0x20 && cp != '\t' && cp != '\n') || (cp >= 0x7f && cp < 0xa0))
+		return "control character";
+	if (cp == 0x2028 || cp == 0x2029)
+		return "Unicode line separator";
+	if ((cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200e || cp == 0x200f)
+		return "character that changes the direction of text";
+	if (cp == 0xfeff)
+		return "byte order mark";
+	return NULL;
+}

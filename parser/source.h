@@ -54,4 +54,11 @@ struct src_span source_join(struct src_span a, struct src_span b);
 /* Byte offset of a line (from 0) and a column in characters (from 0), as libyaml counts. */
 size_t source_offset(const struct source *src, size_t line, size_t column);
 
+/* Length of the UTF-8 sequence at text, with its code point; 0 when it is malformed. */
+size_t source_char(const char *text, size_t left, uint32_t *cp);
+
+/* Why a policy may not hold this character, or NULL: other line ends would make positions ambiguous,
+ * and characters that reorder text let a policy read differently from what it says. */
+const char *source_char_refused(uint32_t cp);
+
 #endif

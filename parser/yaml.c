@@ -54,7 +54,9 @@ static void yaml_failed(struct yctx *y)
 		off = mark_offset(y, p->context_mark);
 		diag_relate(&y->ctx->diags, d, span_of(y, off, off), "%s", p->context);
 	}
-	if (strstr(problem, "cannot start any token") && off < y->src->len && y->src->bytes[off] == '\t')
+	if (strstr(problem, "found a tab character"))
+		diag_help(&y->ctx->diags, d, "lines are indented with blanks; tabs may stand between words");
+	else if (strstr(problem, "cannot start any token") && off < y->src->len && y->src->bytes[off] == '\t')
 		diag_help(&y->ctx->diags, d, "YAML is indented with blanks, not tabs");
 	else if (strstr(problem, "cannot start any token"))
 		diag_help(&y->ctx->diags, d, "write sentences in a block: 'rules: |', then indented lines");

@@ -25,7 +25,8 @@ unit_tests += \
 	tests/unit/test_base \
 	tests/unit/test_epoll \
 	tests/unit/test_mm \
-	tests/unit/test_net
+	tests/unit/test_net \
+	tests/unit/test_parser
 endif
 check_PROGRAMS += $(unit_tests)
 tests_table_test_table_LDADD = policy/libpolicy.a
@@ -35,9 +36,10 @@ tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
+tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
-host_tests = tools/check-includes $(unit_tests)
+host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/fuzz/replay.t
 program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
 
@@ -66,3 +68,16 @@ TESTS += $(host_tests) $(kvm_tests)
 check-host: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(host_tests)'
 .PHONY: check-host
+
+include tests/diag/local.mk
+include tests/fuzz/local.mk
+
+# Data of tests: whole folders.
+dist-hook: dist-test-data
+dist-test-data:
+	for d in parse diag/parse diag/check fuzz/corpus; do \
+		if test -d "$(srcdir)/tests/$$d"; then \
+			$(MKDIR_P) "$(distdir)/tests/$$d" && cp -R "$(srcdir)/tests/$$d/." "$(distdir)/tests/$$d/"; \
+		fi || exit 1; \
+	done
+.PHONY: dist-test-data

@@ -1,0 +1,15 @@
+# Fuzz targets: add NAME here, fuzz_NAME.c, what it links with, and a corpus/NAME of kept inputs.
+# replay_NAME runs the target over files in `make check`; --enable-fuzzers builds fuzz_NAME itself.
+fuzz_replays = tests/fuzz/replay_parser
+tests_fuzz_replay_parser_SOURCES = tests/fuzz/fuzz_parser.c tests/fuzz/replay.c
+tests_fuzz_replay_parser_LDADD = parser/libparser.a base/libbase.a $(YAML_LIBS) $(MD_LIBS)
+
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz_parser
+tests_fuzz_fuzz_parser_SOURCES = tests/fuzz/fuzz_parser.c
+tests_fuzz_fuzz_parser_LDADD = $(tests_fuzz_replay_parser_LDADD)
+tests_fuzz_fuzz_parser_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+
+check_PROGRAMS += $(fuzz_replays)
+dist_check_SCRIPTS += tests/fuzz/replay.t
