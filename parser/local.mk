@@ -30,3 +30,4 @@ parser/grammar.h: parser/grammar.c
 parser/lexer.c: parser/lexer.l
 	@$(MKDIR_P) parser
 	$(AM_V_GEN)$(LEX) -o $@ $(srcdir)/parser/lexer.l
+$(parser_libparser_a_OBJECTS): parser/grammar.h
