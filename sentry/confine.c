@@ -162,6 +162,9 @@ int confine_apply(struct sbx_err **e)
 		.net_unix = c->net_unix,
 		.files_write = c->files_write,
 	};
+	size_t size;
 
+	o.window_base = (uint64_t)platform_window(sandbox.platform, &size);
+	o.window_size = size;
 	return confine_apply_opts(&o, e);
 }

@@ -5,12 +5,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "base/err.h"
 
 struct confine_opts {
 	bool net_inet;	  /* some rule grants internet sockets */
 	bool net_unix;	  /* some rule grants named Unix sockets */
 	bool files_write; /* some rule lets host files change */
+	uint64_t window_base, window_size; /* of the platform; size 0: none */
 };
 
 /* Gives up capabilities, core dumps, new privileges, host files that the policy cannot reach

@@ -232,14 +232,38 @@ static int add_values(scmp_filter_ctx f, int nr, unsigned arg, const uint32_t *v
 	return r;
 }
 
+#define WINDOW_BLOCK_MIN (2ull << 20)
+
+/* The platform makes the host drop cached translations of app pages by changing a protection to
+ * executable and back. Only in the window, which is written as blocks whose sizes are powers of two,
+ * because a filter can compare an argument once. */
+static int add_window(scmp_filter_ctx f, const struct confine_opts *o)
+{
+	uint64_t at = ALIGN_UP(o->window_base, WINDOW_BLOCK_MIN), size;
+	uint64_t end = ALIGN_DOWN(o->window_base + o->window_size, WINDOW_BLOCK_MIN);
+	struct scmp_arg_cmp cmp[2];
+	int r = 0;
+
+	for (; at < end && !r; at += size) {
+		size = 1ull << __builtin_ctzll(at);
+		while (size > end - at)
+			size >>= 1;
+		cmp[0] = masked(0, ~(size - 1), at);
+		cmp[1] = masked(2, PROT_EXEC, PROT_EXEC);
+		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, __NR_mprotect, 2, cmp);
+	}
+	return r;
+}
+
 /* Nothing that could run is mapped any more; no process is made; only our own threads get signals. */
-static int add_process(scmp_filter_ctx f)
+static int add_process(scmp_filter_ctx f, const struct confine_opts *o)
 {
 	const uint64_t thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
 	const uint64_t self = (uint64_t)getpid();
 	int r = allow_if(f, __NR_mmap, masked(2, PROT_EXEC, 0));
 
 	r = r ? r : allow_if(f, __NR_mprotect, masked(2, PROT_EXEC, 0));
+	r = r ? r : add_window(f, o);
 	r = r ? r : allow_if(f, __NR_clone, masked(0, thread, thread));
 	/* its flags cannot be seen; libc goes on with clone */
 	r = r ? r : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), __NR_clone3, 0);
@@ -282,7 +306,7 @@ static int build(scmp_filter_ctx f, const struct confine_opts *o)
 		r = add_row(f, o, &rows[i]);
 	r = r ? r : add_values(f, __NR_fcntl, 1, fcntls, ARRAY_SIZE(fcntls));
 	r = r ? r : add_values(f, __NR_prctl, 0, prctls, ARRAY_SIZE(prctls));
-	r = r ? r : add_process(f);
+	r = r ? r : add_process(f, o);
 	return r ? r : add_sockets(f, o);
 }
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sentry/auditx.h"
+#include "sentry/confine.h"
 #include "sentry/file.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
@@ -355,7 +356,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	if (load_program(*out, o, e))
 		return -1;
 	current = NULL;
-	return 0;
+	return confine_apply(e);
 }
 
 /* ---- running ---- */
