@@ -55,6 +55,7 @@ struct pol_scratch {
 	uint64_t size; /* bytes; 0: the memory limit alone */
 	uint32_t rule;
 };
+/* Fills *out for index, when there is one, and returns how many mounts there are. */
 size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_scratch *out);
 
 /* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant that

@@ -227,7 +227,7 @@ static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
 {
 	struct pol_scratch s;
 
-	for (size_t i = 0; pol_image_scratch(img, i, &s); i++) {
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
 		struct vnode *root;
 		int r;
 
