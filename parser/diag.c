@@ -396,15 +396,23 @@ void diag_format_json(const struct diag_list *l, struct buf *out)
 		put_json_record(l->sources, v[i], out);
 }
 
-int diag_print(const struct diag_list *l, int fd)
+int diag_write(const struct diag_list *l, int fd, bool json)
 {
 	struct buf out = BUF_INIT;
 	int r;
 
-	diag_format(l, &out);
+	if (json)
+		diag_format_json(l, &out);
+	else
+		diag_format(l, &out);
 	r = out.len ? fdx_write_all(fd, out.data, out.len) : 0;
 	buf_free(&out);
 	return r;
+}
+
+int diag_print(const struct diag_list *l, int fd)
+{
+	return diag_write(l, fd, false);
 }
 
 void diag_format_at(const struct source_set *set, struct src_span at, const char *what, const char *msg,
@@ -412,4 +420,13 @@ void diag_format_at(const struct source_set *set, struct src_span at, const char
 {
 	put_head(set, at, what, NULL, msg, out);
 	put_excerpt(set, NULL, at, '^', out);
+}
+
+void diag_format_at_json(const struct source_set *set, struct src_span at, const char *code,
+			 const char *msg, struct buf *out)
+{
+	struct diag d = { .severity = DIAG_ERROR, .at = at, .msg = msg };
+
+	snprintf(d.code, sizeof(d.code), "%s", code);
+	put_json_record(set, &d, out);
 }

@@ -78,12 +78,17 @@ static inline bool diag_failed(const struct diag_list *l)
 void diag_format(const struct diag_list *l, struct buf *out);
 void diag_format_json(const struct diag_list *l, struct buf *out);
 
-/* Writes diag_format to fd; 0, or -1 with errno. */
+/* Writes diag_format_json or diag_format to fd; 0, or -1 with errno. */
+int diag_write(const struct diag_list *l, int fd, bool json);
+/* diag_write as text. */
 int diag_print(const struct diag_list *l, int fd);
 
 /* Appends "file:line:col: what: msg" and the marked source line, for reports that are not queued
  * (failed tests). what may be "error", "test failed" ... */
 void diag_format_at(const struct source_set *set, struct src_span at, const char *what, const char *msg,
 		    struct buf *out);
+/* As one JSON line, with severity "error" and the code. */
+void diag_format_at_json(const struct source_set *set, struct src_span at, const char *code,
+			 const char *msg, struct buf *out);
 
 #endif

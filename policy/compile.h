@@ -2,6 +2,7 @@
 #ifndef SBX_POLICY_COMPILE_H
 #define SBX_POLICY_COMPILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/err.h"
 #include "policy/image.h"
@@ -15,6 +16,7 @@ struct pol_source {
 	const struct pol_param *params;
 	size_t nr_params;
 	const char *const *include_dirs; /* where `use: [sbx/dynamic]` looks; NULL-terminated */
+	bool json;			 /* diagnostics and failed tests as JSON lines */
 };
 
 /* Loads and compiles. On success *img is a new page-aligned image (pol_image_free).

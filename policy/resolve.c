@@ -160,7 +160,8 @@ static void fallback(struct unit *u, const struct ast_outcome *o, const char *ke
 	} else if (o->verdict == AST_ASK || o->verdict == AST_TRAP) {
 		resolve_unenforced(u, o->span, ast_verdict_name(o->verdict));
 	} else {
-		diag_error(u->diags, o->span, "P020", "'%s' can only be deny or terminate", key);
+		diag_error(u->diags, o->span, "P020", "'%.*s' can only be deny or terminate",
+			   (int)strcspn(key, ":"), key);
 	}
 }
 

@@ -11,11 +11,15 @@ struct tester {
 	struct buf out;
 	struct arena *arena;
 	unsigned failed;
+	bool json;
 };
 
 static void fail(struct tester *t, struct src_span at, const char *msg)
 {
-	diag_format_at(&t->u.ctx->sources, at, "test failed", msg, &t->out);
+	if (t->json)
+		diag_format_at_json(&t->u.ctx->sources, at, "test", msg, &t->out);
+	else
+		diag_format_at(&t->u.ctx->sources, at, "test failed", msg, &t->out);
 	t->failed++;
 }
 
@@ -228,7 +232,7 @@ static int run_all(struct tester *t, const struct pol_source *src, const struct 
 int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int diag_fd,
 		  unsigned *total, struct sbx_err **e)
 {
-	struct tester t = { .img = img, .out = BUF_INIT };
+	struct tester t = { .img = img, .out = BUF_INIT, .json = src->json };
 	struct pol_ast *ast;
 	char *data = NULL;
 	size_t len = 0;
@@ -252,7 +256,7 @@ int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int
 		r = run_all(&t, src, ast, total);
 	else if (ast || diag_failed(t.u.diags))
 		r = (int)t.u.diags->errors;
-	diag_print(t.u.diags, diag_fd);
+	diag_write(t.u.diags, diag_fd, src->json);
 	if (t.out.len)
 		fdx_write_all(diag_fd, t.out.data, t.out.len);
 	buf_free(&t.out);
