@@ -157,7 +157,7 @@ static bool after_syscall(struct platform_ctx *ctx, uint64_t rip)
 	uint8_t byte[2];
 	unsigned i;
 
-	if (rip < 2 || rip >= USER_END)
+	if (rip < 2 || rip > USER_END)
 		return false;
 	if (ctx->rip_cache[slot].rip == rip && ctx->rip_cache[slot].gen == gen)
 		return true;

@@ -35,6 +35,12 @@ int kvm_kick_setup(void)
 	return sigaction(platform_kick_signal(), &sa, NULL) < 0 ? -errno : 0;
 }
 
+/* A KVM that runs ring 3 natively leaves DS and ES as the last app of this thread had them. */
+static void clear_selectors(void)
+{
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(0));
+}
+
 /* Gives the vCPU the signal mask of this thread, less the kick signal. */
 static void adopt_thread(struct platform_ctx *ctx)
 {
@@ -49,6 +55,7 @@ static void adopt_thread(struct platform_ctx *ctx)
 	atomic_store(&ctx->tid, thread_id);
 	if (ctx->mask_tid == thread_id)
 		return;
+	clear_selectors();
 	sigemptyset(&kick);
 	sigaddset(&kick, platform_kick_signal());
 	pthread_sigmask(SIG_BLOCK, &kick, &old);

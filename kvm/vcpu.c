@@ -257,6 +257,7 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 	ctx->kick = ctx->flush = 0;
 	ctx->spurious = 0;
+	ctx->mask_tid = 0;
 	ctx->flush = 1; /* a used vCPU may remember translations */
 	ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
 	ioctl(ctx->fd, KVM_SET_DEBUGREGS, &dr);
