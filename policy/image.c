@@ -365,3 +365,20 @@ size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_s
 	}
 	return img->scratch.count;
 }
+
+size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out)
+{
+	if (index < img->paths.count && out) {
+		const struct img_path *p = IMG_AT(img, paths, struct img_path) + index;
+
+		out->root = string_at(img, p->pat.str);
+		out->root_len = p->pat.literal;
+		out->allows = p->v.action == POL_ALLOW;
+		if (p->pat.literal < p->pat.len) /* the last component is not fixed */
+			while (out->root_len && out->root[out->root_len - 1] != '/')
+				out->root_len--;
+		while (out->root_len > 1 && out->root[out->root_len - 1] == '/')
+			out->root_len--;
+	}
+	return img->paths.count;
+}

@@ -58,6 +58,15 @@ struct pol_scratch {
 /* Fills *out for index, when there is one, and returns how many mounts there are. */
 size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_scratch *out);
 
+/* Where the tree that a `files` pattern speaks of begins: the directory (or the very file) that its
+ * fixed start names. Fills *out for index, when there is one, and returns how many patterns there are. */
+struct pol_grant {
+	const char *root; /* not terminated */
+	size_t root_len;
+	bool allows; /* grants verbs; else refuses or hides */
+};
+size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
+
 /* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant that
  * comes closest and why it does not cover it. False when nothing is near. */
 struct pol_near {

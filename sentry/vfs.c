@@ -218,7 +218,7 @@ static int mount_parents(const char *path, struct sbx_err **e)
 		vpath_release(v);
 		free(v);
 		if (r)
-			return sbx_err_errno(e, -r, "scratch %s: cannot make %s", path, part);
+			return sbx_err_errno(e, -r, "%s: cannot make %s", path, part);
 	}
 	return 0;
 }
@@ -238,6 +238,49 @@ static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
 			r = vfs_mount(s.path, root, "tmpfs", NULL, NULL);
 		if (r)
 			return sbx_err_errno(e, -r, "cannot make scratch %s", s.path);
+	}
+	return 0;
+}
+
+/* The scratch mount that hides path, or NULL. */
+static bool below_scratch(const struct pol_image *img, const char *path, size_t len)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
+		size_t n = strlen(s.path);
+
+		if (len > n && !memcmp(path, s.path, n) && path[n] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* A grant that is more specific than a scratch around it shows the host's tree: `scratch /tmp` with
+ * `read /tmp/job/...` is a private /tmp with the host's /tmp/job in it. */
+static int mount_grants(const struct pol_image *img, struct sbx_err **e)
+{
+	struct pol_grant g;
+
+	for (size_t i = 0; i < pol_image_grant(img, i, &g); i++) {
+		char path[PATH_MAX];
+		struct vnode *root;
+		int r;
+
+		if (!g.allows || g.root_len >= sizeof(path) ||
+		    !below_scratch(img, g.root, g.root_len) ||
+		    vfs_mount_of(g.root, g.root_len)->root->ops == &hostfs_ops)
+			continue;
+		memcpy(path, g.root, g.root_len);
+		path[g.root_len] = '\0';
+		if (hostfs_root(path, &root))
+			continue; /* not there: the scratch is what the app finds */
+		r = mount_parents(path, e);
+		if (r)
+			return r;
+		r = vfs_mount(path, root, "bind", NULL, NULL);
+		if (r)
+			return sbx_err_errno(e, -r, "cannot show %s in its scratch", path);
 	}
 	return 0;
 }
@@ -277,7 +320,7 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 	if (mount_one("/proc", procfs_root, "proc", e) || mount_one("/sys", sysfs_root, "sysfs", e) ||
 	    mount_one("/dev", devfs_root, "devtmpfs", e))
 		return -1;
-	return img ? mount_scratch(img, e) : 0;
+	return img && (mount_scratch(img, e) || mount_grants(img, e)) ? -1 : 0;
 }
 
 /* ---- working directory and umask ---- */
@@ -288,8 +331,11 @@ struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e)
 	cleanup_free struct fsctx *fs = calloc(1, sizeof(*fs));
 	int r = -ENOMEM;
 
-	if (v && fs)
+	if (v && fs) {
 		r = vfs_resolve(NULL, AT_FDCWD, cwd, VFS_DIRECTORY, v);
+		if (r == -ENOENT || r == -EACCES) /* hidden by a scratch: the app starts at the top */
+			r = vfs_resolve(NULL, AT_FDCWD, "/", VFS_DIRECTORY, v);
+	}
 	if (r) {
 		sbx_err_errno(e, -r, "working directory %s", cwd);
 		return NULL;
