@@ -141,17 +141,23 @@ static void fallback(struct unit *u, const struct ast_outcome *o, const char *ke
 		     uint8_t flags, uint8_t gate, struct img_verdict *out)
 {
 	struct img_rule rule = { 0 };
+	const struct source *src;
+	const char *text;
 
 	*out = (struct img_verdict){ .action = POL_DENY, .flags = flags, .gate = gate, .value = err };
-	if (!o) {
-		const struct source *src = source_get(&u->ctx->sources, u->main->file);
-
-		rule.file = img_build_string(&u->build, src ? src->name : "");
-		rule.text = img_build_string(&u->build, arena_printf(&u->arena, "%s (built in)", key));
-		out->rule = img_build_rule(&u->build, &rule);
-		return;
+	src = source_get(&u->ctx->sources, o ? o->span.file : u->main->file);
+	rule.file = img_build_string(&u->build, src ? src->name : "");
+	text = arena_printf(&u->arena, "%s: deny as %s (built in)", key, sysconst_name(CS_errno, (uint64_t)err));
+	if (o && src) {
+		rule.line = o->span.line;
+		rule.column = o->span.col;
+		text = arena_printf(&u->arena, "%s: %.*s", key, (int)(o->span.end - o->span.start),
+				    src->bytes + o->span.start);
 	}
-	out->rule = resolve_rule(u, o->span, NULL);
+	rule.text = img_build_string(&u->build, text);
+	out->rule = img_build_rule(&u->build, &rule);
+	if (!o)
+		return;
 	if (o->verdict == AST_TERMINATE && !o->as) {
 		out->action = POL_TERMINATE;
 		out->value = 0;
@@ -182,9 +188,9 @@ void resolve_init(struct unit *u, const struct pol_param *params, size_t nr_para
 	}
 	for (size_t i = 0; i < nr_params; i++)
 		give_param(u, &params[i]);
-	fallback(u, dflt, "default: deny as EPERM", EPERM, POL_F_LOG | POL_F_DEFAULT, POL_GATE_CALL,
+	fallback(u, dflt, "default", EPERM, POL_F_LOG | POL_F_DEFAULT, POL_GATE_CALL,
 		 &u->dflt);
-	fallback(u, unknown, "unknown: deny as ENOSYS", ENOSYS, POL_F_LOG | POL_F_UNKNOWN,
+	fallback(u, unknown, "unknown", ENOSYS, POL_F_LOG | POL_F_UNKNOWN,
 		 POL_GATE_UNKNOWN, &u->unknown);
 }
 
@@ -204,7 +210,7 @@ static bool constant(struct unit *u, const struct ast_val *v, enum const_set set
 		suggest_offer(&s, name);
 	near = suggest_end(&s);
 	if (exists)
-		diag_error(u->diags, v->span, "P014", "'%s' is not a value of %s%s%s%s", v->name, what,
+		diag_error(u->diags, v->span, "P014", "'%s' is not a value of '%s'%s%s%s", v->name, what,
 			   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	else
 		diag_error(u->diags, v->span, "P014", "unknown constant '%s'%s%s%s", v->name,

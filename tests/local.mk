@@ -23,6 +23,7 @@ unit_tests = tests/table/test_table
 if HAVE_CMOCKA
 unit_tests += \
 	tests/unit/test_base \
+	tests/unit/test_differential \
 	tests/unit/test_epoll \
 	tests/unit/test_mm \
 	tests/unit/test_net \
@@ -34,6 +35,8 @@ mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
 	tests/unit/fake_platform.c tests/unit/fake_platform.h
 tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
+policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
+tests_unit_test_differential_LDADD = $(policy_libs)
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)

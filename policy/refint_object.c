@@ -1,0 +1,462 @@
+/* The reference interpreter: the object gates. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "parser/parser.h"
+#include "policy/refint_int.h"
+
+/* ---- patterns, as a list of characters with stars ---- */
+
+struct text {
+	struct {
+		char c;
+		bool star;
+	} at[8192];
+	size_t n;
+};
+
+static void put(struct text *t, char c, bool star)
+{
+	if (c == '/' && t->n && t->at[t->n - 1].c == '/')
+		return;
+	t->at[t->n].c = c;
+	t->at[t->n++].star = star;
+}
+
+static void expand(const struct refint *r, const struct ast_path *p, bool under, struct text *t)
+{
+	t->n = 0;
+	for (const struct ast_piece *pc = p->pieces; pc; pc = pc->next) {
+		const char *s = pc->text;
+
+		if (pc->kind == AST_PIECE_VAR) {
+			for (s = refint_var(r, s); *s; s++)
+				put(t, *s, false);
+			continue;
+		}
+		for (; *s; s++) {
+			if (*s == '\\' && s[1])
+				put(t, *++s, false);
+			else
+				put(t, *s, *s == '*');
+		}
+	}
+	if (t->n > 1 && t->at[t->n - 1].c == '/')
+		t->n--;
+	if (under) {
+		put(t, '/', false);
+		put(t, '*', true);
+		put(t, '*', true);
+	}
+}
+
+static bool star(const struct text *t, size_t i)
+{
+	return i < t->n && t->at[i].star;
+}
+
+/* Is the component of two stars at i, with its slash before it? */
+static bool any_dirs(const struct text *t, size_t i)
+{
+	return i < t->n && t->at[i].c == '/' && star(t, i + 1) && star(t, i + 2) &&
+	       (i + 3 == t->n || t->at[i + 3].c == '/');
+}
+
+static bool match(const struct text *t, size_t i, const char *s)
+{
+	if (i == t->n)
+		return !*s;
+	if (any_dirs(t, i)) {
+		if (i + 3 == t->n)
+			return !*s || *s == '/';
+		if (match(t, i + 3, s))
+			return true;
+		if (*s != '/')
+			return false;
+		for (s++; *s && *s != '/'; s++)
+			;
+		return *s && match(t, i, s);
+	}
+	if (star(t, i)) {
+		bool two = star(t, i + 1);
+
+		for (;; s++) {
+			if (match(t, i + (two ? 2 : 1), s))
+				return true;
+			if (!*s || (*s == '/' && !two))
+				return false;
+		}
+	}
+	return *s == t->at[i].c && match(t, i + 1, s + 1);
+}
+
+static bool matches(const struct text *t, const char *path)
+{
+	bool all = t->n % 3 == 0;
+
+	for (size_t i = 0; i < t->n; i += 3)
+		all = all && any_dirs(t, i);
+	if (!strcmp(path, "/"))
+		return all || (t->n == 1 && t->at[0].c == '/');
+	return match(t, 0, path);
+}
+
+bool refint_path_matches(const struct refint *r, const struct ast_path *p, bool under,
+			 const char *path, size_t len)
+{
+	static struct text t;
+	char *copy = strndup(path, len);
+	bool yes;
+
+	expand(r, p, under, &t);
+	yes = copy && matches(&t, copy);
+	free(copy);
+	return yes;
+}
+
+/* ---- specificity: see "most specific pattern wins" in sbx-policy(5) ---- */
+
+struct weight {
+	bool exact, deep; /* deep: has two stars somewhere */
+	size_t prefix, chars;
+	unsigned stars;
+};
+
+static struct weight weigh(const struct text *t)
+{
+	struct weight w = { .exact = true };
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (any_dirs(t, i)) {
+			/* Repeated components of two stars are one. */
+			bool last = i + 3 == t->n;
+
+			w.exact = false;
+			w.deep = true;
+			if (!last && any_dirs(t, i + 3)) {
+				i += 2;
+				continue;
+			}
+			if (!w.prefix)
+				w.prefix = w.chars + !last + 1;
+			w.stars += last ? 2 : 3;
+			i += 2;
+			continue;
+		}
+		if (star(t, i)) {
+			bool two = star(t, i + 1);
+
+			if (!w.prefix)
+				w.prefix = w.chars + 1;
+			w.exact = false;
+			w.deep |= two;
+			w.stars += two ? 5 : 1;
+			i += two;
+			continue;
+		}
+		w.chars++;
+	}
+	w.prefix = w.prefix ? w.prefix - 1 : w.chars;
+	return w;
+}
+
+/* Positive: a is more specific. */
+static int compare(const struct weight *a, const struct weight *b)
+{
+	if (a->exact != b->exact)
+		return a->exact - b->exact;
+	if (a->prefix != b->prefix)
+		return a->prefix > b->prefix ? 1 : -1;
+	if (a->deep != b->deep)
+		return b->deep - a->deep;
+	if (a->chars != b->chars)
+		return a->chars > b->chars ? 1 : -1;
+	return (int)b->stars - (int)a->stars;
+}
+
+/* ---- files ---- */
+
+struct best {
+	bool found, implied, grant;
+	struct weight w;
+	struct refint_verdict v;
+};
+
+static void offer(struct best *b, const struct weight *w, bool implied, bool grant,
+		  const struct refint_verdict *v)
+{
+	int r = 1;
+
+	if (b->found) {
+		r = w->exact - b->w.exact;
+		if (!r)
+			r = b->implied - implied;
+		if (!r)
+			r = compare(w, &b->w);
+		if (!r)
+			r = b->grant - grant; /* a refusal wins */
+	}
+	if (r <= 0)
+		return; /* what came first stays */
+	*b = (struct best){ true, implied, grant, *w, *v };
+}
+
+static void file_verdict(const struct refint *r, const struct ast_file *f, struct refint_verdict *v)
+{
+	*v = (struct refint_verdict){ .action = POL_ALLOW, .gate = POL_GATE_FILES, .line = f->span.line };
+	if (f->kind == AST_FILE_DENY || f->kind == AST_FILE_HIDE) {
+		v->action = POL_DENY;
+		v->flags = POL_F_LOG;
+		v->value = f->kind == AST_FILE_HIDE ? ENOENT : f->as ? (int64_t)refint_val(r, f->as) : EPERM;
+	}
+	if (f->notes.audit)
+		v->flags = POL_F_LOG;
+	if (f->notes.quiet)
+		v->flags = POL_F_QUIET;
+}
+
+static uint32_t verbs_of(const struct ast_file *f)
+{
+	switch (f->kind) {
+	case AST_FILE_GRANT:
+		return f->verbs | POL_V_STAT;
+	case AST_FILE_DENY:
+		return f->verbs ? f->verbs : POL_V_ALL;
+	case AST_FILE_SCRATCH:
+		return POL_V_ALL & ~(uint32_t)POL_V_EXEC;
+	default:
+		return POL_V_ALL;
+	}
+}
+
+/* Is path a directory on the way to what the pattern's literal start names? */
+static bool is_parent(const struct text *t, const char *path)
+{
+	size_t len = strlen(path), n = 0;
+
+	while (n < t->n && !t->at[n].star)
+		n++;
+	if (n < t->n && n && any_dirs(t, n - 1) && n + 2 == t->n)
+		n--; /* the slash belongs to the two stars at the end */
+	if (!strcmp(path, "/"))
+		return n > 0;
+	if (len >= n)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (path[i] != t->at[i].c)
+			return false;
+	return t->at[len].c == '/';
+}
+
+static void look(const struct refint *r, uint32_t verb, const char *path, struct best *b)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files);
+	static struct text t;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (const struct ast_file *f = files[i]->files; f; f = f->next) {
+			bool grant = f->kind == AST_FILE_GRANT || f->kind == AST_FILE_SCRATCH;
+			struct refint_verdict v;
+
+			file_verdict(r, f, &v);
+			for (const struct ast_path *p = f->paths; p; p = p->next) {
+				struct weight w, parent = { .exact = true, .prefix = strlen(path),
+							    .chars = strlen(path) };
+				struct refint_verdict pv = v;
+
+				expand(r, p, f->kind == AST_FILE_SCRATCH, &t);
+				w = weigh(&t);
+				pv.flags = 0;
+				if ((verbs_of(f) & verb) && matches(&t, path))
+					offer(b, &w, false, grant, &v);
+				else if (grant && verb == POL_V_STAT && is_parent(&t, path))
+					offer(b, &parent, true, true, &pv);
+			}
+		}
+	}
+}
+
+void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
+		 struct refint_verdict *v)
+{
+	char *copy = strndup(path, len);
+	struct best worst = { 0 };
+	uint8_t flags = 0;
+	bool missing = false;
+
+	for (uint32_t verb = 1; verb < POL_V_ALL && copy; verb <<= 1) {
+		struct best b = { 0 };
+
+		if (!(verbs & verb))
+			continue;
+		look(r, verb, copy, &b);
+		flags |= b.v.flags;
+		if (!b.found)
+			missing = true;
+		else if (!b.grant)
+			offer(&worst, &b.w, b.implied, false, &b.v);
+	}
+	free(copy);
+	if (worst.found) {
+		*v = worst.v;
+	} else if (missing) {
+		refint_default(r, false, v);
+		v->gate = POL_GATE_FILES;
+	} else {
+		*v = (struct refint_verdict){ .action = POL_ALLOW, .flags = flags, .gate = POL_GATE_FILES };
+	}
+}
+
+/* ---- net ---- */
+
+static bool port_value(const struct refint *r, const struct ast_port *p, uint64_t *out)
+{
+	const char *text;
+
+	if (p->kind == AST_PORT_NUMBER) {
+		*out = p->num;
+		return true;
+	}
+	if (p->kind != AST_PORT_VAR)
+		return false;
+	text = refint_var(r, p->var);
+	return parser_number(text, strlen(text), out);
+}
+
+struct range {
+	int prefix, family; /* family 0: both */
+	uint64_t lo, hi;
+	struct weight w; /* unix */
+};
+
+static bool ip_matches(const uint8_t *ip, int prefix, const uint8_t *other)
+{
+	for (int i = 0; i < prefix; i++)
+		if ((ip[i / 8] >> (7 - i % 8) & 1) != (other[i / 8] >> (7 - i % 8) & 1))
+			return false;
+	return true;
+}
+
+static bool inet_matches(const struct refint *r, const struct ast_addr *a, const struct pol_addr *addr,
+			 struct range *g)
+{
+	uint8_t family = a->family, ip[16];
+	int prefix = a->prefix;
+
+	*g = (struct range){ .lo = 0, .hi = 65535 };
+	if (port_value(r, &a->port, &g->lo))
+		g->hi = g->lo;
+	port_value(r, &a->port_hi, &g->hi);
+	if (addr->port < g->lo || addr->port > g->hi)
+		return false;
+	if (a->kind == AST_ADDR_ANY)
+		return true;
+	memcpy(ip, a->ip, sizeof(ip));
+	if (a->kind != AST_ADDR_IP) {
+		const char *text = refint_var(r, a->var);
+
+		parser_ip(text, strlen(text), &family, ip, &prefix);
+	}
+	g->family = family;
+	g->prefix = prefix < 0 ? (family == 4 ? 32 : 128) : prefix;
+	return family == addr->family && ip_matches(ip, g->prefix, addr->ip);
+}
+
+static bool unix_matches(const struct refint *r, const struct ast_addr *a, const struct pol_addr *addr,
+			 struct range *g)
+{
+	static struct text t;
+	char *path = strndup(addr->path, addr->path_len);
+	bool yes;
+
+	t.n = 0;
+	if (a->kind == AST_ADDR_PATH) {
+		expand(r, a->path, false, &t);
+	} else {
+		put(&t, '@', false);
+		for (const char *s = a->text; *s; s++) {
+			t.at[t.n].c = *s;
+			t.at[t.n++].star = false;
+		}
+	}
+	*g = (struct range){ .w = weigh(&t) };
+	yes = path && matches(&t, path);
+	free(path);
+	return yes;
+}
+
+static bool better(const struct range *a, const struct range *b, bool is_unix)
+{
+	if (is_unix)
+		return compare(&a->w, &b->w) > 0;
+	if (a->prefix != b->prefix)
+		return a->prefix > b->prefix;
+	if (!a->family != !b->family)
+		return a->family != 0;
+	return a->hi - a->lo < b->hi - b->lo;
+}
+
+static bool same(const struct range *a, const struct range *b, bool is_unix)
+{
+	return !better(a, b, is_unix) && !better(b, a, is_unix);
+}
+
+static bool verb_applies(enum ast_nverb rule, uint32_t asked)
+{
+	return (uint32_t)rule == asked || (rule == AST_NET_CONNECT && asked == POL_NET_SEND);
+}
+
+static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
+		     struct refint_verdict *v)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files);
+	bool found = false, grant = false, is_unix = addr->proto == POL_PROTO_UNIX;
+	struct range best = { 0 }, g;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (const struct ast_net *s = files[i]->net; s; s = s->next) {
+			if ((uint32_t)s->proto != addr->proto || !verb_applies(s->verb, nverb))
+				continue;
+			for (const struct ast_addr *a = s->addrs; a; a = a->next) {
+				bool allow = s->kind == AST_NET_GRANT;
+				bool hit = is_unix ? unix_matches(r, a, addr, &g) :
+						     inet_matches(r, a, addr, &g);
+
+				if (!hit || (found && !better(&g, &best, is_unix) &&
+					     !(same(&g, &best, is_unix) && grant && !allow)))
+					continue;
+				found = true;
+				grant = allow;
+				best = g;
+				*v = (struct refint_verdict){ .action = allow ? POL_ALLOW : POL_DENY,
+							      .flags = allow ? 0 : POL_F_LOG,
+							      .gate = POL_GATE_NET,
+							      .line = s->span.line };
+				if (!allow)
+					v->value = s->as ? (int64_t)refint_val(r, s->as) : EPERM;
+				if (s->notes.audit)
+					v->flags = POL_F_LOG;
+				if (s->notes.quiet)
+					v->flags = POL_F_QUIET;
+			}
+		}
+	}
+	return found;
+}
+
+void refint_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
+		struct refint_verdict *v)
+{
+	if (best_net(r, nverb, addr, v))
+		return;
+	if (addr->proto == POL_PROTO_UNIX && nverb != POL_NET_LISTEN && addr->path &&
+	    addr->path_len && addr->path[0] == '/') {
+		refint_path(r, POL_V_CONNECT, addr->path, addr->path_len, v);
+		if (!(v->flags & POL_F_DEFAULT))
+			return;
+	}
+	refint_default(r, false, v);
+	v->gate = POL_GATE_NET;
+}

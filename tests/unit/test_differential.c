@@ -1,0 +1,618 @@
+/* Random policies, random calls: the compiled image and the reference interpreter must agree.
+ * The policies are text, so that parser, compiler, image and evaluator are all in the path.
+ * SBX_DIFF_CASES sets how many cases run; SBX_DIFF_SEED where they start. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "base/overflow.h"
+#include "parser/parser.h"
+#include "policy/refint.h"
+#include "policy/resolve.h"
+
+#define CASES_PER_POLICY 600
+
+/* ---- random numbers: splitmix64, the same everywhere ---- */
+
+static uint64_t state;
+
+static uint64_t rnd(void)
+{
+	uint64_t z = state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+static unsigned pick(unsigned n)
+{
+	return (unsigned)(rnd() % n);
+}
+
+static bool chance(unsigned percent)
+{
+	return pick(100) < percent;
+}
+
+#define PICK(array) ((array)[pick(ARRAY_SIZE(array))])
+
+/* ---- a random policy ---- */
+
+static const char *const calls[] = {
+	"read", "write", "lseek", "mmap", "mprotect", "openat", "openat2", "ioctl", "fcntl", "socket",
+	"clone", "clone3", "kill", "prctl", "futex", "madvise", "dup3", "fchmod", "setuid", "brk",
+	"clock_gettime", "execve", "io_uring_setup", "mkdirat", "setsockopt", "close", "renameat2",
+};
+
+static const char *const groups[] = { "core", "mem", "io", "file", "net", "thread", "process",
+				      "signal", "chown", "debug", "async", "kernel-admin" };
+
+/* Literals met in conditions: calls are drawn near them. */
+static uint64_t literals[64];
+static unsigned nr_literals;
+
+static void remember(uint64_t v)
+{
+	literals[nr_literals++ % ARRAY_SIZE(literals)] = v;
+}
+
+static void put_value(struct buf *b, unsigned set, unsigned width)
+{
+	static const uint64_t some[] = { 0, 1, 2, 3, 5, 7, 8, 15, 16, 100, 255, 4096, 0x7fffffff,
+					 0x80000000, 0xfffffffe, 0xffffffff };
+	unsigned count = 0;
+	uint64_t v;
+
+	while (set && sysconst_at((enum const_set)set, count, NULL))
+		count++;
+	if (count && chance(80)) {
+		const char *name = sysconst_at((enum const_set)set, pick(count), &v);
+
+		remember(v);
+		buf_puts(b, name);
+		if (chance(25)) {
+			name = sysconst_at((enum const_set)set, pick(count), &v);
+			remember(v);
+			buf_printf(b, "|%s", name);
+		}
+		return;
+	}
+	v = PICK(some);
+	if (width == 64 && chance(30))
+		v = rnd() >> pick(64);
+	remember(v);
+	buf_printf(b, chance(50) ? "0x%" PRIx64 : "%" PRIu64, v);
+}
+
+static void put_set(struct buf *b, unsigned set, unsigned width)
+{
+	unsigned n = 1 + pick(4);
+
+	buf_puts(b, "in {");
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t lo = rnd() >> (pick(width - 2) + 66 - width), len = rnd() >> (40 + pick(24));
+
+		if (i)
+			buf_puts(b, ", ");
+		if (chance(50)) {
+			put_value(b, set, width);
+			continue;
+		}
+		if (width == 32 && lo + len > 0x7fffffff)
+			lo = 1, len = 9;
+		remember(lo);
+		remember(lo + len);
+		buf_printf(b, "%" PRIu64 "..%" PRIu64, lo, lo + len < lo ? lo : lo + len);
+	}
+	buf_puts(b, "}");
+}
+
+static void put_number_test(struct buf *b, const char *name, unsigned set, unsigned width)
+{
+	static const char *const cmps[] = { "==", "!=", "<", "<=", ">", ">=" };
+	static const char *const bits[] = { "has", "any", "only" };
+	unsigned form = pick(10);
+
+	buf_printf(b, "%s ", name);
+	if (form < 4 || (form >= 6 && form < 9 && sysconst_is_enum((enum const_set)set))) {
+		buf_printf(b, "%s ", PICK(cmps));
+		put_value(b, set, width);
+	} else if (form < 6) {
+		put_set(b, set, width);
+	} else if (form < 9) {
+		buf_printf(b, "%s ", PICK(bits));
+		put_value(b, set, width);
+	} else {
+		buf_printf(b, "mask 0x%x %s ", 1 + pick(0xfff), PICK(cmps));
+		put_value(b, set, width);
+	}
+}
+
+static const char *const patterns[] = {
+	"/srv/www/**", "/srv/*/key", "/srv/www/key", "/srv/www/*.html", "/**/secret", "/srv/**/x*y",
+	"/a*b/**", "/etc/*", "/etc/**.conf", "/", "/**", "/tmp", "/srv", "/srv/www", "/srv/www/a/b/**",
+};
+
+static const char *const paths[] = {
+	"/", "/srv", "/srv/www", "/srv/www/key", "/srv/ftp/key", "/srv/www/a.html", "/srv/www/.html",
+	"/srv/www/a/b", "/srv/www/a/b/c", "/srv/www/a/secret", "/secret", "/srv/q/xy", "/srv/xzzy",
+	"/srv/x/y", "/ab", "/azzb/c/d", "/a/b", "/etc/passwd", "/etc/a/b.conf", "/etc/b.conf", "/etc",
+	"/tmp", "/tmp/x", "/srvx", "/srv/wwwx", "/srv/www/x/key", "/srv/www/a", "/home/u/.ssh/id",
+};
+
+static void put_leaf(struct buf *b, const struct sys_desc *d)
+{
+	static const char *const kinds[] = { "file", "dir", "pipe", "socket", "tty", "event", "device" };
+	const struct sys_arg *a = &d->arg[pick(d->nargs)];
+	const struct arg_kind_desc *k = sysdesc_kind(a->kind);
+	const struct sys_field *f;
+
+	if ((k->preds & PRED_FDKIND) && chance(30)) {
+		buf_printf(b, "%s is %s", a->name, PICK(kinds));
+	} else if (k->preds & PRED_PATH) {
+		if (chance(50))
+			buf_printf(b, "%s matches %s", a->name, PICK(patterns));
+		else
+			buf_printf(b, "%s under %s", a->name, PICK(paths));
+	} else if (k->preds & PRED_FIELD) {
+		char name[64];
+
+		do
+			f = sysdesc_field(1 + pick(FIELD_MAX - 1));
+		while (f->strct != a->strct);
+		snprintf(name, sizeof(name), "%s.%s", a->name, f->name);
+		put_number_test(b, name, f->set, 64);
+	} else if (k->preds & PRED_CMP) {
+		put_number_test(b, a->name, a->set, k->width);
+	} else {
+		put_leaf(b, d); /* some other argument */
+	}
+}
+
+static bool testable(const struct sys_desc *d)
+{
+	for (unsigned i = 0; i < d->nargs; i++)
+		if (sysdesc_kind(d->arg[i].kind)->preds)
+			return true;
+	return false;
+}
+
+static void put_cond(struct buf *b, const struct sys_desc *d, unsigned depth)
+{
+	unsigned form = depth ? pick(10) : 9;
+
+	if (form < 2) {
+		buf_puts(b, "not (");
+		put_cond(b, d, depth - 1);
+		buf_puts(b, ")");
+	} else if (form < 6) {
+		buf_puts(b, "(");
+		put_cond(b, d, depth - 1);
+		buf_puts(b, form < 4 ? ") and (" : ") or (");
+		put_cond(b, d, depth - 1);
+		buf_puts(b, ")");
+	} else {
+		put_leaf(b, d);
+	}
+}
+
+static const char *verdict(void)
+{
+	static const char *const v[] = { "allow",	  "deny",	  "deny as EACCES",
+					 "deny as ENOSYS", "terminate" };
+
+	return PICK(v);
+}
+
+static const char *notes(void)
+{
+	static const char *const n[] = { "", "", "", " audit", " quiet", " because \"it is so\"",
+					 " tag \"t\"" };
+
+	return PICK(n);
+}
+
+/* "deny" and "as EACCES" stand on two sides of the target. */
+static void put_simple(struct buf *b, const char *target, const struct sys_desc *d)
+{
+	const char *v = verdict(), *as = strstr(v, " as"), *other = verdict();
+	bool cond = d && testable(d) && chance(75);
+
+	buf_printf(b, "  %.*s %s%s", as ? (int)(as - v) : (int)strlen(v), v, target, as ? as : "");
+	if (cond) {
+		buf_puts(b, " if ");
+		put_cond(b, d, 2);
+		if (chance(50))
+			buf_printf(b, " else %s", other);
+	}
+	buf_printf(b, "%s\n", notes());
+}
+
+static void put_block(struct buf *b, const struct sys_desc *d)
+{
+	unsigned arms = 1 + pick(4);
+
+	buf_printf(b, "  on %s {\n", d->name);
+	for (unsigned i = 0; i < arms; i++) {
+		buf_puts(b, "    ");
+		put_cond(b, d, 2);
+		buf_printf(b, " -> %s%s\n", verdict(), notes());
+	}
+	if (chance(50))
+		buf_printf(b, "    else -> %s\n", verdict());
+	buf_puts(b, "  }\n");
+}
+
+static void put_rules(struct buf *b)
+{
+	bool used[ARRAY_SIZE(calls)] = { false }, grouped[ARRAY_SIZE(groups)] = { false };
+	unsigned n = 1 + pick(8);
+
+	buf_puts(b, "rules: |\n");
+	for (unsigned i = 0; i < n; i++) {
+		unsigned g = pick(ARRAY_SIZE(groups));
+		char target[64];
+
+		if (grouped[g])
+			continue;
+		grouped[g] = true;
+		snprintf(target, sizeof(target), "@%s", groups[g]);
+		put_simple(b, target, NULL);
+	}
+	n = 1 + pick(8);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned c = pick(ARRAY_SIZE(calls));
+		const struct sys_desc *d = sysdesc_by_name(calls[c]);
+
+		if (used[c] && chance(90))
+			continue; /* two rules for one call mostly contradict each other */
+		used[c] = true;
+		if (testable(d) && chance(40))
+			put_block(b, d);
+		else
+			put_simple(b, d->name, d);
+	}
+	for (unsigned i = pick(3); i > 0; i--) {
+		const struct sys_desc *d = sysdesc_by_name(PICK(calls));
+
+		buf_printf(b, "  never %s", d->name);
+		if (testable(d)) {
+			buf_puts(b, " if ");
+			put_cond(b, d, 2);
+		}
+		buf_puts(b, "\n");
+	}
+}
+
+static void put_files(struct buf *b)
+{
+	static const char *const verbs[] = { "read",  "list",   "stat",	  "write", "append", "create",
+					     "delete", "exec",  "link",	  "connect" };
+	unsigned n = 1 + pick(6);
+
+	buf_puts(b, "files: |\n");
+	for (unsigned i = 0; i < n; i++) {
+		unsigned form = pick(10);
+
+		if (form < 6)
+			buf_printf(b, "  %s,%s %s %s%s\n", PICK(verbs), "read", PICK(patterns),
+				   PICK(patterns), notes());
+		else if (form < 7)
+			buf_printf(b, "  deny %s%s\n", PICK(patterns), chance(50) ? " as ENOTDIR" : "");
+		else if (form < 8)
+			buf_printf(b, "  deny %s %s quiet\n", PICK(verbs), PICK(patterns));
+		else if (form < 9)
+			buf_printf(b, "  hide %s\n", PICK(patterns));
+		else
+			buf_printf(b, "  scratch %s\n", PICK(paths));
+	}
+}
+
+static const char *const nets[] = {
+	"tcp 10.0.0.0/8:*", "tcp 10.0.0.5:22", "tcp 10.0.0.5:1-1000", "tcp 10.1.0.0/16:80", "tcp *:443",
+	"udp 10.0.0.2:53", "udp *:53", "tcp [2001:db8::]/32:80", "tcp [::1]:*", "tcp 0.0.0.0/0:80",
+	"unix /run/**", "unix /run/a/*", "unix /run/a/b", "unix @name", "tcp ${host}:22",
+	"tcp 127.0.0.1:${port}",
+};
+
+static void put_net(struct buf *b)
+{
+	static const char *const verbs[] = { "connect", "listen", "send" };
+	unsigned n = 1 + pick(6);
+
+	buf_puts(b, "net: |\n");
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(b, "  %s%s %s%s\n", chance(30) ? "deny " : "", PICK(verbs), PICK(nets),
+			   chance(20) ? " audit" : "");
+}
+
+static void make_policy(struct buf *b)
+{
+	static const char *const dflt[] = { "deny as EPERM", "deny as EACCES", "terminate", "deny" };
+
+	nr_literals = 0;
+	buf_puts(b, "sbx: 1\nvars:\n  host: {type: addr, default: 10.0.0.5}\n"
+		    "  port: {type: port, default: 8080}\n");
+	buf_printf(b, "default: %s\nunknown: deny as ENOSYS\n", PICK(dflt));
+	if (chance(60))
+		put_files(b);
+	if (chance(60))
+		put_net(b);
+	put_rules(b);
+}
+
+/* ---- a random call ---- */
+
+struct world {
+	uint64_t field[FIELD_MAX];
+	bool readable;
+	enum pol_fdkind kind[6];
+	const char *path[6];
+};
+
+static bool world_field(void *arg, unsigned argno, unsigned field, uint64_t *val)
+{
+	struct world *w = arg;
+
+	*val = w->field[field];
+	return w->readable;
+}
+
+static enum pol_fdkind world_fdkind(void *arg, unsigned argno)
+{
+	struct world *w = arg;
+
+	return w->kind[argno];
+}
+
+static const char *world_path(void *arg, unsigned argno, size_t *len)
+{
+	struct world *w = arg;
+
+	*len = w->path[argno] ? strlen(w->path[argno]) : 0;
+	return w->path[argno];
+}
+
+/* Values at and around what the policy talks about, with and without garbage in the upper half. */
+static uint64_t draw(void)
+{
+	uint64_t v = nr_literals ? literals[pick(MIN(nr_literals, (unsigned)ARRAY_SIZE(literals)))] : 0;
+	unsigned form = pick(12);
+
+	if (form < 3)
+		v += pick(3) - 1ull;
+	else if (form < 5)
+		v |= rnd() & 0xffff;
+	else if (form < 6)
+		v = pick(10);
+	else if (form < 7)
+		v = rnd();
+	if (chance(15))
+		v = (v & 0xffffffff) | rnd() << 32;
+	else if (chance(10))
+		v = (uint64_t)(int64_t)(int32_t)v;
+	return v;
+}
+
+static void draw_call(struct pol_call *c, struct world *w)
+{
+	const struct sys_desc *d = sysdesc_by_name(PICK(calls));
+
+	c->nr = chance(75) ? d->nr : chance(90) ? pick(470) : (uint32_t)rnd();
+	for (unsigned i = 0; i < 6; i++) {
+		c->arg[i] = draw();
+		w->kind[i] = (enum pol_fdkind)pick(POL_FD_MAX);
+		w->path[i] = chance(90) ? PICK(paths) : NULL;
+	}
+	for (unsigned i = 0; i < FIELD_MAX; i++)
+		w->field[i] = draw();
+	w->readable = chance(90);
+}
+
+/* ---- comparing ---- */
+
+struct subject {
+	struct refint ref;
+	const struct pol_image *img;
+	const char *text; /* of the policy, for failures */
+};
+
+static bool agree(const struct subject *s, const struct pol_verdict *v, const struct refint_verdict *r)
+{
+	struct pol_rule_info info;
+
+	if (v->action != r->action || v->value != r->value || v->flags != r->flags || v->gate != r->gate)
+		return false;
+	if (!r->line)
+		return true;
+	return pol_image_rule(s->img, v->rule, &info) && info.line == r->line;
+}
+
+static void report(const struct subject *s, const char *what, const struct pol_verdict *v,
+		   const struct refint_verdict *r)
+{
+	struct pol_rule_info info = { 0 };
+
+	pol_image_rule(s->img, v->rule, &info);
+	fprintf(stderr, "%s\n", s->text);
+	fail_msg("%s: image says action %u value %" PRId64 " flags %u gate %u line %u, reference "
+		 "says action %u value %" PRId64 " flags %u gate %u line %u",
+		 what, v->action, v->value, v->flags, v->gate, info.line, r->action, r->value,
+		 r->flags, r->gate, r->line);
+}
+
+static void compare_call(const struct subject *s)
+{
+	struct pol_call c;
+	struct world w;
+	struct pol_env env = { &w, world_field, world_fdkind, world_path };
+	struct pol_verdict v, bare;
+	struct refint_verdict r;
+	char what[256];
+
+	draw_call(&c, &w);
+	refint_call(&s->ref, &c, &env, &r);
+	assert_true(pol_eval_call(s->img, 0, &c, &env, &v));
+	snprintf(what, sizeof(what), "call %u(%" PRIx64 ", %" PRIx64 ", %" PRIx64 ", %" PRIx64 ")", c.nr,
+		 c.arg[0], c.arg[1], c.arg[2], c.arg[3]);
+	if (!agree(s, &v, &r))
+		report(s, what, &v, &r);
+	/* Ring 0 has no environment: it may pass, and must not decide differently. */
+	if (pol_eval_call(s->img, 0, &c, NULL, &bare) && !agree(s, &bare, &r))
+		report(s, what, &bare, &r);
+}
+
+static void compare_path(const struct subject *s)
+{
+	const char *path = PICK(paths);
+	uint32_t verbs = chance(70) ? 1u << pick(10) : 1 + pick(POL_V_ALL);
+	uint32_t have = pol_path_verbs(s->img, 0, path, strlen(path));
+	struct pol_verdict v;
+	struct refint_verdict r;
+
+	refint_path(&s->ref, verbs, path, strlen(path), &r);
+	pol_eval_path(s->img, 0, verbs, path, strlen(path), &v);
+	if (!agree(s, &v, &r) || (v.action == POL_ALLOW) != !(verbs & ~have))
+		report(s, path, &v, &r);
+}
+
+static void compare_net(const struct subject *s)
+{
+	static const uint8_t ips[][16] = {
+		{ 10, 0, 0, 5 }, { 10, 0, 0, 2 }, { 10, 1, 2, 3 }, { 127, 0, 0, 1 }, { 192, 168, 0, 1 },
+	};
+	static const uint8_t ips6[][16] = { { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }, { [15] = 1 }, { 0xfe } };
+	static const char *const names[] = { "/run/a", "/run/a/b", "/run/a/b/c", "/run", "@name", "@other",
+					     "/srv/www/a", "/srv/www/key" };
+	static const uint16_t ports[] = { 0, 22, 53, 80, 443, 1000, 1001, 8080, 65535 };
+	struct pol_addr a = { .proto = (uint8_t)(1 + pick(3)), .port = PICK(ports) };
+	uint32_t nverb = 1 + pick(3);
+	struct pol_verdict v;
+	struct refint_verdict r;
+
+	if (a.proto == POL_PROTO_UNIX) {
+		a.path = PICK(names);
+		a.path_len = strlen(a.path);
+	} else {
+		a.family = chance(70) ? 4 : 6;
+		memcpy(a.ip, a.family == 4 ? PICK(ips) : PICK(ips6), 16);
+	}
+	refint_net(&s->ref, nverb, &a, &r);
+	pol_eval_net(s->img, 0, nverb, &a, &v);
+	if (!agree(s, &v, &r))
+		report(s, a.path ? a.path : "inet", &v, &r);
+}
+
+static void compare_many(const struct subject *s, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		unsigned form = pick(10);
+
+		if (form < 7)
+			compare_call(s);
+		else if (form < 9)
+			compare_path(s);
+		else
+			compare_net(s);
+	}
+}
+
+/* ---- the tests ---- */
+
+/* True when the policy compiled and its cases ran. */
+static bool run_policy(const char *text, size_t len, unsigned cases, struct buf *why)
+{
+	struct parser_ctx *ctx = parser_ctx_create(NULL);
+	struct subject s = { .text = text };
+	struct sbx_err *e = NULL;
+	struct pol_ast *ast;
+	int r = -1;
+
+	assert_non_null(ctx);
+	ast = parser_parse_bytes(ctx, "random.pol", text, len, &e);
+	if (ast && !diag_failed(&ctx->diags))
+		r = pol_compile_ast(ctx, ast, NULL, 0, &s.img, &e);
+	if (e)
+		fail_msg("%s\n%s", text, e->msg);
+	if (r == 0) {
+		s.ref = (struct refint){ ast, NULL, 0 };
+		compare_many(&s, cases);
+		pol_image_free(&s.img);
+	} else if (why) {
+		diag_format(&ctx->diags, why);
+	}
+	parser_ctx_destroy(&ctx);
+	return r == 0;
+}
+
+static void test_generated(void **arg)
+{
+	const char *env = getenv("SBX_DIFF_CASES");
+	uint64_t want = env ? strtoull(env, NULL, 0) : 1200000, done = 0;
+	unsigned compiled = 0, refused = 0;
+
+	env = getenv("SBX_DIFF_SEED");
+	state = env ? strtoull(env, NULL, 0) : 1;
+	while (done < want) {
+		struct buf b = BUF_INIT, why = BUF_INIT;
+
+		make_policy(&b);
+		assert_false(b.failed);
+		if (run_policy(b.data, b.len, CASES_PER_POLICY, &why)) {
+			compiled++;
+			done += CASES_PER_POLICY;
+		} else {
+			refused++;
+			if (getenv("SBX_DIFF_VERBOSE"))
+				fprintf(stderr, "%s\n%s\n", b.data, why.data ? why.data : "");
+		}
+		assert_true(compiled + 100 > refused / 30); /* the generator is not wasting its time */
+		buf_free(&b);
+		buf_free(&why);
+	}
+	print_message("# %" PRIu64 " cases over %u policies; %u contradicted themselves\n", done, compiled,
+		      refused);
+}
+
+static void test_shipped(void **arg)
+{
+	static const char *const names[] = { "compute", "python", "tools", "web" };
+	const char *dir = getenv("SBX_POLICY_PATH");
+	const char *dirs[] = { dir, NULL };
+
+	if (!dir)
+		skip();
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		struct parser_ctx *ctx = parser_ctx_create(dirs);
+		struct subject s = { .text = names[i] };
+		struct sbx_err *e = NULL;
+		struct pol_ast *ast;
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/%s.pol", dir, names[i]);
+		ast = parser_parse_file(ctx, path, &e);
+		assert_non_null(ast);
+		assert_int_equal(pol_compile_ast(ctx, ast, NULL, 0, &s.img, &e), 0);
+		s.ref = (struct refint){ ast, NULL, 0 };
+		compare_many(&s, 20000);
+		pol_image_free(&s.img);
+		parser_ctx_destroy(&ctx);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_generated),
+		cmocka_unit_test(test_shipped),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
