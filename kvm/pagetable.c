@@ -218,10 +218,14 @@ void platform_as_destroy(struct platform_as **asp)
 	free(as);
 }
 
+/* A KVM that shadows page tables takes in, with the page of a fault, those of the neighbouring
+ * entries that have been accessed (and, to be writable, written): for hot pages we say so. */
 static uint64_t prot_bits(unsigned prot)
 {
+	uint64_t hot = prot & PLATFORM_WRITE ? PTE_A | PTE_D : PTE_A;
+
 	return PTE_P | PTE_U | (prot & PLATFORM_WRITE ? PTE_W : 0) |
-	       (prot & PLATFORM_EXEC ? 0 : PTE_NX);
+	       (prot & PLATFORM_EXEC ? 0 : PTE_NX) | (prot & PLATFORM_HOT ? hot : 0);
 }
 
 /* True when something that old allowed is not allowed, or means another page, under new. */

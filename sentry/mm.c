@@ -258,6 +258,8 @@ int mm_map_file(struct vma *v, struct file *f, uint64_t off)
 		pgrange_put(r);
 		return ret;
 	}
+	if (v->flags & VMA_SHARED)
+		pgrange_shared(r);
 	v->range = r;
 	v->win = r->off;
 	v->off = off;
@@ -280,7 +282,7 @@ static int map_file(struct mm *mm, uint64_t addr, uint64_t len, int prot, unsign
 	}
 	vma_link(mm, v);
 	if ((prot & PROT_ALL) && len <= MM_EAGER_FILE)
-		mm_map_present(mm, v, v->start, v->end);
+		mm_map_file_hot(mm, v, v->start, v->end);
 	return 0;
 }
 

@@ -1,17 +1,21 @@
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include "sentry/mm_impl.h"
 
 #define FAULT_AROUND_FILE (512 * PAGE_SIZE) /* file pages are mapped this far around a fault */
+#define NEAR_PAGES	  8u		   /* made by the host with a first fault */
+#define NEAR_FILE	  (16 * PAGE_SIZE) /* mapped by the host with a fault in a file */
 #define STACK_STEP	  (64 * 1024ull)
 #define PROT_ALL	  (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 /* ---- installing translations ---- */
 
-static int map_run(struct mm *mm, struct vma *v, uint64_t va, uint64_t off, uint64_t len)
+static int map_run(struct mm *mm, struct vma *v, uint64_t va, uint64_t off, uint64_t len,
+		   unsigned hot)
 {
 	v->touched = true;
-	return platform_map(mm->as, va, len, off, mm_platform_prot(v->prot));
+	return platform_map(mm->as, va, len, off, mm_platform_prot(v->prot) | hot);
 }
 
 int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
@@ -22,14 +26,35 @@ int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 	int ret = 0;
 
 	if (v->kind == VMA_FILE)
-		return map_run(mm, v, start, v->win + (start - v->start), end - start);
+		return map_run(mm, v, start, v->win + (start - v->start), end - start, 0);
 	pages = vma_pages(mm, v);
 	base = vma_index(v, start);
 	last = base + ((end - start) >> PGPOOL_SHIFT);
 	for (i = base; !ret && pagemap_next_run(pages, i, last, &r); i = r.index + r.n)
 		ret = map_run(mm, v, start + ((r.index - base) << PGPOOL_SHIFT),
-			      (uint64_t)r.page << PGPOOL_SHIFT, (uint64_t)r.n << PGPOOL_SHIFT);
+			      (uint64_t)r.page << PGPOOL_SHIFT, (uint64_t)r.n << PGPOOL_SHIFT,
+			      PLATFORM_HOT);
 	return ret;
+}
+
+/* Has the host map the file's pages that are in its cache; nothing is read from a disk. */
+static void populate_cached(struct vma *v, uint64_t start, uint64_t end)
+{
+#ifdef MADV_POPULATE_READ
+	uint8_t *host = pgpool_host(v->win + (start - v->start));
+	uint64_t n = (end - start) >> PGPOOL_SHIFT;
+	uint8_t in[MM_EAGER_FILE / PAGE_SIZE];
+
+	if (n > sizeof(in) || mincore(host, end - start, in) < 0 || memchr(in, 0, n))
+		return;
+	madvise(host, end - start, MADV_POPULATE_READ);
+#endif
+}
+
+int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+{
+	populate_cached(v, start, end);
+	return map_run(mm, v, start, v->win + (start - v->start), end - start, PLATFORM_HOT);
 }
 
 /* ---- making pages ---- */
@@ -63,6 +88,17 @@ static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
 	return order;
 }
 
+/* Of a first block, the host makes the few pages around the fault; once faults are sequential, all. */
+static void populate_block(uint32_t first, unsigned order, uint64_t at)
+{
+	uint32_t near = (uint32_t)at & ~(NEAR_PAGES - 1);
+
+	if (order > MM_FAULT_ORDER || (1u << order) <= NEAR_PAGES)
+		pgpool_populate(first, 1u << order);
+	else
+		pgpool_populate(first + near, NEAR_PAGES);
+}
+
 /* Allocates and maps a block around page, which has none. */
 static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct pagemap *pages,
 				       uint64_t page)
@@ -85,7 +121,9 @@ static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct page
 		pagemap_set(pages, index + i, first + i);
 	v->last_start = start;
 	v->last_end = start + (PAGE_SIZE << order);
-	if (map_run(mm, v, start, (uint64_t)first << PGPOOL_SHIFT, PAGE_SIZE << order) < 0)
+	populate_block(first, order, (page - start) >> PGPOOL_SHIFT);
+	if (map_run(mm, v, start, (uint64_t)first << PGPOOL_SHIFT, PAGE_SIZE << order,
+		    PLATFORM_HOT) < 0)
 		return MM_FAULT_NOMEM;
 	return MM_FAULT_OK;
 }
@@ -116,8 +154,12 @@ static enum mm_fault_result fault_file(struct mm *mm, struct vma *v, uint64_t pa
 {
 	uint64_t base = ALIGN_DOWN(page, FAULT_AROUND_FILE);
 	uint64_t start = MAX(base, v->start), end = MIN(base + FAULT_AROUND_FILE, v->end);
+	uint64_t near = ALIGN_DOWN(page, NEAR_FILE);
 
-	return mm_map_present(mm, v, start, end) < 0 ? MM_FAULT_NOMEM : MM_FAULT_OK;
+	populate_cached(v, MAX(near, start), MIN(near + NEAR_FILE, end));
+	if (map_run(mm, v, start, v->win + (start - v->start), end - start, PLATFORM_HOT) < 0)
+		return MM_FAULT_NOMEM;
+	return MM_FAULT_OK;
 }
 
 /* ---- stacks ---- */

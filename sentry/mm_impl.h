@@ -149,6 +149,8 @@ struct vma *mm_vma_for(struct mm *mm, uint64_t addr);
 void mm_populate(struct mm *mm, uint64_t start, uint64_t end);
 /* Installs translations of the pages in [start, end) of v that exist already. */
 int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
+/* As mm_map_present for a file mapping, after having the host map what its page cache holds. */
+int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
 /* Window offset of the byte at addr, made present with access; *v its mapping. */
 enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,
 				  struct vma **v);

@@ -68,7 +68,7 @@ static void print_vma(struct mm *mm, const struct vma *v, struct buf *out)
 		   (unsigned long long)v->start, (unsigned long long)v->end,
 		   v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
 		   v->prot & PROT_EXEC ? 'x' : '-', v->flags & VMA_SHARED ? 's' : 'p',
-		   (unsigned long long)(v->flags & VMA_SPECIAL ? 0 : v->off), major(st.st_dev),
+		   (unsigned long long)(v->kind == VMA_ANON || (v->flags & VMA_SPECIAL) ? 0 : v->off), major(st.st_dev),
 		   minor(st.st_dev), (unsigned long long)st.st_ino);
 	if (name) {
 		while (!out->failed && out->len - line < NAME_COLUMN)

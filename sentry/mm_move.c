@@ -53,6 +53,8 @@ static int regrow_file(struct vma *v, uint64_t new_len)
 		pgrange_put(r);
 		return -ENOMEM;
 	}
+	if (v->flags & VMA_SHARED)
+		pgrange_shared(r);
 	pgrange_punch(v->win, len);
 	pgrange_put(v->range);
 	v->range = r;

@@ -12,7 +12,6 @@
 #include "sentry/pgpool.h"
 
 #define STEP	      (1ull << 30) /* the window is taken in steps of this size */
-#define FIRST_STEP    (STEP / 2)   /* anonymous pages and files share the first step */
 #define BIG_PAGES     (1u << PGPOOL_MAX_ORDER)
 #define NONE	      UINT32_MAX
 #define DIRTY_RUNS    64
@@ -20,7 +19,10 @@
 #define WINDOW_MAX    (8ull << 40)
 #define PAGES_OF(len) ((len) >> PGPOOL_SHIFT)
 
-enum { KIND_NONE, KIND_ANON, KIND_FILE, KIND_SPLIT };
+/* What a step of the window holds. Blocks of the largest order come from steps where the host uses
+ * large pages, all others from steps where it does not, so that a small program stays small. */
+enum { KIND_NONE, KIND_SMALL, KIND_BIG, KIND_FILE, KIND_SPLIT };
+#define LIST_BIG (PGPOOL_MAX_ORDER + 1) /* free list of whole blocks in steps of large pages */
 
 struct link {
 	uint32_t next, prev;
@@ -41,14 +43,15 @@ static struct {
 	uint8_t *base;
 	uint64_t size;
 	uint64_t next_off;     /* the window above is not taken yet */
-	uint64_t split;	       /* in the first step: files start here */
+	/* The first step is divided: small pages, large pages from split, files from twice that. */
+	uint64_t split;
 	uint8_t *step_kind;    /* per step */
-	uint32_t fresh, fresh_end; /* anonymous pages never given out */
+	uint32_t fresh[2], fresh_end[2]; /* pages never given out: small, big */
 	_Atomic uint32_t *refs;
 	struct link *links;    /* of free blocks, at their first page */
 	uint8_t *free_order;   /* 1 + order at the first page of a free block */
 	size_t meta_pages;
-	uint32_t head[PGPOOL_MAX_ORDER + 1];
+	uint32_t head[LIST_BIG + 1];
 	struct run dirty[DIRTY_RUNS];
 	unsigned nr_dirty;
 	uint64_t dirty_pages;
@@ -86,7 +89,7 @@ int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 	pool.step_kind = calloc(pool.size / STEP + 1, 1);
 	if (!pool.refs || !pool.links || !pool.free_order || !pool.step_kind)
 		return sbx_err_errno(e, ENOMEM, "page tables of the memory window");
-	for (unsigned i = 0; i <= PGPOOL_MAX_ORDER; i++)
+	for (unsigned i = 0; i <= LIST_BIG; i++)
 		pool.head[i] = NONE;
 	pool.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pool.limit = PAGES_OF(limit_bytes);
@@ -133,32 +136,44 @@ bool pgpool_is_anon(uint64_t off)
 {
 	uint8_t kind = pool.step_kind[off / STEP];
 
-	return kind == KIND_SPLIT ? off < pool.split : kind == KIND_ANON;
+	return kind == KIND_SPLIT ? off < 2 * pool.split : kind == KIND_SMALL || kind == KIND_BIG;
 }
 
-static int map_anon(uint64_t off, uint64_t len)
+static bool is_big(uint32_t page)
+{
+	uint64_t off = (uint64_t)page << PGPOOL_SHIFT;
+	uint8_t kind = pool.step_kind[off / STEP];
+
+	return kind == KIND_SPLIT ? off >= pool.split : kind == KIND_BIG;
+}
+
+static int map_anon(uint64_t off, uint64_t len, bool big)
 {
 	void *p = mmap(pool.base + off, len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
-	return p == MAP_FAILED ? -ENOMEM : 0;
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	madvise(p, len, big ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	return 0;
 }
 
-/* The first step (or a small window) is divided: anonymous pages below, files above. */
 static int take_first(void)
 {
-	uint64_t len = MIN(STEP, pool.size);
+	uint64_t len = MIN(STEP, pool.size), split = len / 4;
 
-	pool.split = MIN(FIRST_STEP, ALIGN_DOWN(len / 2, (uint64_t)BIG_PAGES * PLATFORM_PAGE));
-	if (platform_window_commit(pool.platform, 0, len) < 0 || map_anon(0, pool.split) < 0)
+	split = ALIGN_DOWN(split, (uint64_t)BIG_PAGES * PLATFORM_PAGE);
+	if (platform_window_commit(pool.platform, 0, len) < 0 || map_anon(0, split, false) < 0 ||
+	    map_anon(split, split, true) < 0)
 		return -ENOMEM;
 	pool.free_extents = calloc(1, sizeof(*pool.free_extents));
 	if (!pool.free_extents)
 		return -ENOMEM;
-	*pool.free_extents = (struct extent){.off = pool.split, .len = len - pool.split};
+	*pool.free_extents = (struct extent){.off = 2 * split, .len = len - 2 * split};
 	pool.step_kind[0] = KIND_SPLIT;
-	pool.fresh = 0;
-	pool.fresh_end = (uint32_t)PAGES_OF(pool.split);
+	pool.split = split;
+	pool.fresh_end[0] = pool.fresh[1] = (uint32_t)PAGES_OF(split);
+	pool.fresh_end[1] = (uint32_t)PAGES_OF(2 * split);
 	pool.next_off = len;
 	return 0;
 }
@@ -173,7 +188,7 @@ static int take_steps(uint64_t len, uint8_t kind, uint64_t *off, uint64_t *got)
 		return -ENOMEM;
 	if (platform_window_commit(pool.platform, pool.next_off, want) < 0)
 		return -ENOMEM;
-	if (kind == KIND_ANON && map_anon(pool.next_off, want) < 0)
+	if (kind != KIND_FILE && map_anon(pool.next_off, want, kind == KIND_BIG) < 0)
 		return -ENOMEM;
 	for (uint64_t o = 0; o < want; o += STEP)
 		pool.step_kind[(pool.next_off + o) / STEP] = kind;
@@ -185,14 +200,20 @@ static int take_steps(uint64_t len, uint8_t kind, uint64_t *off, uint64_t *got)
 
 /* ---- free blocks ---- */
 
+static unsigned list_of(uint32_t page, unsigned order)
+{
+	return order == PGPOOL_MAX_ORDER && is_big(page) ? LIST_BIG : order;
+}
+
 static void block_push(uint32_t page, unsigned order)
 {
-	uint32_t head = pool.head[order];
+	unsigned list = list_of(page, order);
+	uint32_t head = pool.head[list];
 
 	pool.links[page] = (struct link){.next = head, .prev = NONE};
 	if (head != NONE)
 		pool.links[head].prev = page;
-	pool.head[order] = page;
+	pool.head[list] = page;
 	pool.free_order[page] = (uint8_t)(order + 1);
 }
 
@@ -203,7 +224,7 @@ static void block_remove(uint32_t page, unsigned order)
 	if (l.prev != NONE)
 		pool.links[l.prev].next = l.next;
 	else
-		pool.head[order] = l.next;
+		pool.head[list_of(page, order)] = l.next;
 	if (l.next != NONE)
 		pool.links[l.next].prev = l.prev;
 	pool.free_order[page] = 0;
@@ -239,40 +260,53 @@ static void run_free(uint32_t page, uint32_t n)
 	}
 }
 
-static bool fresh_block(uint32_t *page)
+static bool fresh_block(bool big, uint32_t *page)
 {
+	uint8_t kind = big ? KIND_BIG : KIND_SMALL;
 	uint64_t off, got;
 
-	if (pool.fresh == pool.fresh_end) {
-		if (!pool.next_off) {
-			if (take_first() < 0)
-				return false;
-		} else {
-			if (take_steps(STEP, KIND_ANON, &off, &got) < 0 &&
-			    take_steps(BIG_PAGES * PLATFORM_PAGE, KIND_ANON, &off, &got) < 0)
-				return false;
-			pool.fresh = (uint32_t)PAGES_OF(off);
-			pool.fresh_end = (uint32_t)PAGES_OF(off + got);
-		}
+	if (!pool.next_off && take_first() < 0)
+		return false;
+	if (pool.fresh[big] == pool.fresh_end[big]) {
+		if (take_steps(STEP, kind, &off, &got) < 0 &&
+		    take_steps(BIG_PAGES * PLATFORM_PAGE, kind, &off, &got) < 0)
+			return false;
+		pool.fresh[big] = (uint32_t)PAGES_OF(off);
+		pool.fresh_end[big] = (uint32_t)PAGES_OF(off + got);
 	}
-	*page = pool.fresh;
-	pool.fresh += BIG_PAGES;
+	*page = pool.fresh[big];
+	pool.fresh[big] += BIG_PAGES;
 	return true;
+}
+
+/* The list to take a block of order from: the smallest that has one, large pages last unless they
+ * are what is wanted. LIST_BIG + 1: none. */
+static unsigned find_list(unsigned order)
+{
+	unsigned list;
+
+	if (order == PGPOOL_MAX_ORDER && pool.head[LIST_BIG] != NONE)
+		return LIST_BIG;
+	for (list = order; list < LIST_BIG && pool.head[list] == NONE; list++)
+		;
+	return list < LIST_BIG ? list : LIST_BIG + 1;
 }
 
 static bool block_take(unsigned order, uint32_t *page)
 {
-	unsigned have = order;
+	unsigned list = find_list(order), have = MIN(list, (unsigned)PGPOOL_MAX_ORDER);
+	bool big = order == PGPOOL_MAX_ORDER;
 
-	while (have <= PGPOOL_MAX_ORDER && pool.head[have] == NONE)
-		have++;
-	if (have <= PGPOOL_MAX_ORDER) {
-		*page = pool.head[have];
+	if (list <= LIST_BIG) {
+		*page = pool.head[list];
 		block_remove(*page, have);
-	} else {
-		if (!fresh_block(page))
+	} else if (!fresh_block(big, page)) {
+		if (pool.head[LIST_BIG] != NONE) {
+			*page = pool.head[LIST_BIG];
+			block_remove(*page, PGPOOL_MAX_ORDER);
+		} else if (!fresh_block(!big, page)) {
 			return false;
-		have = PGPOOL_MAX_ORDER;
+		}
 	}
 	while (have > order) {
 		have--;
@@ -429,6 +463,14 @@ void pgpool_discard(uint32_t page, uint32_t n)
 	drop_contents(page, n);
 }
 
+void pgpool_populate(uint32_t page, uint32_t n)
+{
+#ifdef MADV_POPULATE_WRITE
+	madvise(pool.base + ((uint64_t)page << PGPOOL_SHIFT), (size_t)n << PGPOOL_SHIFT,
+		MADV_POPULATE_WRITE);
+#endif
+}
+
 uint64_t pgpool_used(void)
 {
 	uint64_t n;
@@ -582,12 +624,21 @@ void pgrange_put(struct pgrange *r)
 		return;
 	}
 	pgrange_punch(r->off, r->len);
+	if (r->shared)
+		platform_window_backing(pool.platform, r->off, r->len,
+					PLATFORM_BACKING_PRIVATE_RW);
 	extent_free(r->off, r->len);
 	for (at = &pool.ranges; *at != r; at = &(*at)->next)
 		;
 	*at = r->next;
 	pthread_mutex_unlock(&pool.lock);
 	free(r);
+}
+
+void pgrange_shared(struct pgrange *r)
+{
+	r->shared = true;
+	platform_window_backing(pool.platform, r->off, r->len, PLATFORM_BACKING_SHARED);
 }
 
 struct pgrange *pgrange_at(uint64_t off)

@@ -36,6 +36,9 @@ uint32_t pgpool_refs(uint32_t page);
 /* Drops the contents of pages that stay allocated: they read as zero afterwards. */
 void pgpool_discard(uint32_t page, uint32_t n);
 
+/* Has the host make these pages now: cheaper in one go than one by one at their first use. */
+void pgpool_populate(uint32_t page, uint32_t n);
+
 /* True when off belongs to anonymous pages, false for file ranges. */
 bool pgpool_is_anon(uint64_t off);
 
@@ -44,11 +47,14 @@ bool pgpool_is_anon(uint64_t off);
 struct pgrange {
 	uint64_t off, len;
 	uint32_t refs; /* guarded by the pool */
+	bool shared;   /* holds a MAP_SHARED mapping: set with pgrange_shared */
 	struct pgrange *next;
 };
 int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */
 struct pgrange *pgrange_get(struct pgrange *r);
 void pgrange_put(struct pgrange *r);
+/* To be called before a MAP_SHARED mapping is used through the range. */
+void pgrange_shared(struct pgrange *r);
 /* Takes a reference on the range that contains off, for pins. NULL when there is none. */
 struct pgrange *pgrange_at(uint64_t off);
 

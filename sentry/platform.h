@@ -20,7 +20,15 @@ struct platform_ctx; /* an execution context: a vCPU, owned by one host thread a
 
 #define PLATFORM_PAGE 4096u
 
-enum { PLATFORM_READ = 1, PLATFORM_WRITE = 2, PLATFORM_EXEC = 4 };
+enum {
+	PLATFORM_READ = 1,
+	PLATFORM_WRITE = 2,
+	PLATFORM_EXEC = 4,
+	/* A hint of platform_map: the host has these pages and the app will soon use them. On some
+	 * machines the hardware's first access to each page is slow, and those near it come along
+	 * when this is set. */
+	PLATFORM_HOT = 8,
+};
 
 /* General registers of the app, as in struct user_regs_struct. Segment bases are separate. */
 struct platform_regs {

@@ -95,6 +95,11 @@ int platform_window_commit(struct platform *p, uint64_t off, uint64_t len)
 	return off + len <= p->size ? 0 : -ENOMEM;
 }
 
+void platform_window_backing(struct platform *p, uint64_t off, uint64_t len,
+			     enum platform_backing kind)
+{
+}
+
 int platform_as_create(struct platform *p, struct platform_as **out)
 {
 	struct platform_as *as = calloc(1, sizeof(*as));
@@ -120,6 +125,7 @@ int platform_map(struct platform_as *as, uint64_t va, uint64_t len, uint64_t off
 	uint64_t i = va / PLATFORM_PAGE, n = len / PLATFORM_PAGE;
 	int ret = 0;
 
+	prot &= ~(unsigned)PLATFORM_HOT;
 	if (va % PLATFORM_PAGE || len % PLATFORM_PAGE || off % PLATFORM_PAGE || !len || !prot ||
 	    va + len > 1ull << 47 || off + len > as->p->size)
 		abort();
