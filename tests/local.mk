@@ -10,8 +10,10 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
-	tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp tests/guest/net_unix \
+	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
+	tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_pipe tests/guest/ready_poll \
+	tests/guest/tty tests/guest/tty_inject \
 	tests/guest/clocks tests/guest/futexes tests/guest/sigs tests/guest/tasks \
 	tests/guest/threads64 tests/guest/vector \
 	tests/guest/hello
@@ -44,7 +46,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/fuzz/replay.t
 program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
-kvm_tests = $(kvm_programs) tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
+kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -66,7 +68,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/programs/script.py
-dist_check_SCRIPTS += tests/guest/run-guest tests/hostile/run-hostile $(program_tests)
+dist_check_SCRIPTS += tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs no /dev/kvm: for sanitizer builds.
