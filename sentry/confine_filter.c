@@ -22,7 +22,7 @@
 #define DIR(n)	(1u << (n))
 #define FD_SIGN 0x80000000ull /* set in negative descriptors, AT_FDCWD among them */
 
-enum when { ALWAYS, WRITE, NET };
+enum when { ALWAYS, WRITE, NET, WRITE_NET };
 
 static const struct row {
 	int nr;
@@ -184,6 +184,8 @@ static bool holds(const struct confine_opts *o, enum when when)
 		return o->files_write;
 	case NET:
 		return o->net_inet || o->net_unix;
+	case WRITE_NET:
+		return o->files_write || o->net_unix;
 	default:
 		return true;
 	}
