@@ -25,7 +25,7 @@ struct cli_policy_opts {
 bool cli_add_param(struct cli_policy_opts *o, const char *arg);
 
 /* Where `use:` looks: the policy's own folder, the folders of $SBX_POLICY_PATH, the installed
- * fragments. NULL-terminated; free with cli_include_dirs_free. */
+ * fragments (in a build tree the source's come first). NULL-terminated; free with cli_include_dirs_free. */
 char **cli_include_dirs(const char *policy_path);
 void cli_include_dirs_free(char **dirs);
 

@@ -1,6 +1,7 @@
 /* What several subcommands share. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 
 bool cli_add_param(struct cli_policy_opts *o, const char *arg)
@@ -29,6 +30,20 @@ static void push(char ***dirs, size_t *n, const char *s, size_t len)
 	(*dirs)[++*n] = NULL;
 }
 
+/* Is this sbx the one that was just built, not an installed one? Its folder then holds config.status. */
+static bool in_build_tree(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("config.status"));
+
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	if (n <= 0)
+		return false;
+	memcpy(path + n, "config.status", sizeof("config.status"));
+	return access(path, F_OK) == 0;
+}
+
 char **cli_include_dirs(const char *policy_path)
 {
 	const char *slash = strrchr(policy_path, '/'), *env = getenv("SBX_POLICY_PATH");
@@ -46,6 +61,8 @@ char **cli_include_dirs(const char *policy_path)
 			push(&dirs, &n, env, len);
 		env += len + (env[len] == ':');
 	}
+	if (in_build_tree())
+		push(&dirs, &n, SBX_SOURCE_POLICIES, strlen(SBX_SOURCE_POLICIES));
 	push(&dirs, &n, SBX_FRAGMENT_DIR, strlen(SBX_FRAGMENT_DIR));
 	return dirs;
 }

@@ -5,3 +5,4 @@ sbx_SOURCES = \
 sbx_LDADD = sentry/libsentry.a kvm/libkvm.a audit/libaudit.a policy/libpolicy.a \
 	parser/libparser.a base/libbase.a \
 	$(YAML_LIBS) $(SECCOMP_LIBS) $(MD_LIBS) $(JANSSON_LIBS) -lpthread
+sbx_CPPFLAGS = $(AM_CPPFLAGS) -DSBX_SOURCE_POLICIES='"$(abs_srcdir)/examples/policies"'

@@ -20,10 +20,6 @@ struct ast_name {
 	struct ast_name *next;
 };
 
-struct ast_str { /* a quoted string, escapes replaced */
-	const char *text;
-	struct src_span span;
-};
 
 /* ---- values, terms, conditions ---- */
 
@@ -54,6 +50,14 @@ struct ast_piece {
 	const char *text; /* literal text, or the variable's name without ${} */
 	struct src_span span;
 	struct ast_piece *next;
+};
+
+/* A quoted string, escapes replaced. Only an argument of a test may hold variables: then pieces is not
+ * NULL and has the parts of text. */
+struct ast_str {
+	const char *text;
+	struct src_span span;
+	struct ast_piece *pieces;
 };
 
 /* A path or path pattern: /srv/www, ~/.ssh/config, ${root}/x. A variable alone is one AST_PIECE_VAR.
@@ -300,7 +304,8 @@ struct ast_arg {
 	struct src_span span;
 	const char *name; /* name = ...; or NULL */
 	struct ast_val *val;
-	const char *str;
+	const char *str;	  /* as written; see pieces */
+	struct ast_piece *pieces; /* of a string with variables: "tcp 0.0.0.0:${port}"; else NULL */
 	struct ast_path *path; /* ${root}/x, /etc/passwd without quotes; no wildcard meaning */
 	struct ast_arg *next;
 };

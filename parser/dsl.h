@@ -150,6 +150,8 @@ enum ast_nverb dsl_nverb(struct dsl *dsl, const struct ast_name *word);
 struct ast_path *dsl_path(struct dsl *dsl, struct src_span at, const char *text, size_t len);
 struct ast_addr *dsl_addr(struct dsl *dsl, struct src_span at, const char *text, size_t len);
 struct ast_str *dsl_str(struct dsl *dsl, struct src_span at, const char *text, size_t len);
+/* Reports variables in a string that may not have them. */
+void dsl_no_vars(struct dsl *dsl, struct src_span at);
 struct ast_val *dsl_number(struct dsl *dsl, struct src_span at, const char *text, size_t len);
 bool dsl_rate(struct dsl *dsl, struct src_span at, const char *text, size_t len, struct dsl_rate *rate);
 

@@ -87,6 +87,7 @@ void dsl_report(struct dsl *dsl, struct src_span at, const char *found, const ch
 %nterm <struct ast_limit *> limit
 %nterm <struct dsl_rate> limit_rate
 %nterm <struct ast_term *> term
+%nterm <struct ast_str *> plain
 %nterm <struct ast_name *> term_name phase_opt
 %nterm <enum ast_cmp> cmp
 %nterm <enum ast_cond_kind> bits
@@ -349,7 +350,7 @@ test:
 | term "is" IDENT	{ $$ = dsl_cond(dsl, @$, AST_COND_IS, $1); $$->word = $3; }
 | term "under" path	{ $$ = dsl_cond(dsl, @$, AST_COND_UNDER, $1); $$->path = $3; }
 | term "matches" path	{ $$ = dsl_cond(dsl, @$, AST_COND_MATCHES, $1); $$->path = $3; }
-| term "within" STRING	{ $$ = dsl_cond(dsl, @$, AST_COND_WITHIN, $1); $$->str = $3; }
+| term "within" plain	{ $$ = dsl_cond(dsl, @$, AST_COND_WITHIN, $1); $$->str = $3; }
 ;
 
 bits:
@@ -395,7 +396,7 @@ items:
 item:
   val		{ $$ = dsl_item(dsl, @$, $1, NULL, NULL); }
 | val ".." val	{ $$ = dsl_item(dsl, @$, $1, $3, NULL); }
-| STRING	{ $$ = dsl_item(dsl, @$, NULL, NULL, $1->text); }
+| plain		{ $$ = dsl_item(dsl, @$, NULL, NULL, $1->text); }
 ;
 
 val:
@@ -580,18 +581,26 @@ test_stmt:
 	$$->verb = dsl_verb(dsl, $3);
 	$$->path = $5;
   }
-| "prove" "no" IDENT STRING {
+| "prove" "no" IDENT plain {
 	$$ = dsl_new(dsl, ast_test);
 	$$->kind = AST_TEST_NO_NVERB;
 	$$->span = @$;
 	$$->nverb = dsl_nverb(dsl, $3);
 	$$->str = $4;
   }
-| "prove" "within" STRING {
+| "prove" "within" plain {
 	$$ = dsl_new(dsl, ast_test);
 	$$->kind = AST_TEST_WITHIN;
 	$$->span = @$;
 	$$->str = $3;
+  }
+;
+
+plain:
+  STRING {
+	$$ = $1;
+	if ($1->pieces)
+		dsl_no_vars(dsl, @1);
   }
 ;
 
@@ -603,7 +612,7 @@ phase_opt:
 by_opt:
   %empty	{ $$ = dsl_new(dsl, ast_test); }
 | "by" "never"	{ $$ = dsl_new(dsl, ast_test); $$->by_never = true; }
-| "by" STRING	{ $$ = dsl_new(dsl, ast_test); $$->by = $2; }
+| "by" plain	{ $$ = dsl_new(dsl, ast_test); $$->by = $2; }
 ;
 
 args_opt:
@@ -627,7 +636,7 @@ arg:
 
 arg_value:
   val		{ $$ = dsl_arg(dsl, @$, AST_ARG_VAL); $$->val = $1; }
-| STRING	{ $$ = dsl_arg(dsl, @$, AST_ARG_STRING); $$->str = $1->text; }
+| STRING	{ $$ = dsl_arg(dsl, @$, AST_ARG_STRING); $$->str = $1->text; $$->pieces = $1->pieces; }
 | PATH		{ $$ = dsl_arg(dsl, @$, AST_ARG_PATH); $$->path = $1; }
 | "any"		{ $$ = dsl_arg(dsl, @$, AST_ARG_ANY); }
 ;

@@ -71,6 +71,22 @@ bool dsl_rate(struct dsl *dsl, struct src_span at, const char *text, size_t len,
 
 /* ---- strings ---- */
 
+static struct ast_piece *add_piece(struct dsl *dsl, struct ast_piece **first, struct ast_piece *last,
+				   enum ast_piece_kind kind, struct src_span at, const char *text,
+				   size_t len)
+{
+	struct ast_piece *piece = dsl_new(dsl, ast_piece);
+
+	piece->kind = kind;
+	piece->text = dsl_text(dsl, text, len);
+	piece->span = at;
+	if (last)
+		last->next = piece;
+	else
+		*first = piece;
+	return piece;
+}
+
 static char unescape(char c)
 {
 	switch (c) {
@@ -86,10 +102,42 @@ static char unescape(char c)
 	}
 }
 
+void dsl_no_vars(struct dsl *dsl, struct src_span at)
+{
+	help(dsl, bad(dsl, at, "variables are not replaced in this string"),
+	     "only strings among the arguments of 'expect' may hold them");
+}
+
+/* The pieces of a string with ${variables}. */
+static struct ast_piece *split_str(struct dsl *dsl, struct src_span at, const char *text, size_t len)
+{
+	struct ast_piece *first = NULL, *last = NULL;
+	size_t i = 0;
+
+	while (i < len) {
+		const char *open = strstr(text + i, "${");
+		size_t start = open ? (size_t)(open - text) : len, name;
+
+		if (start > i)
+			last = add_piece(dsl, &first, last, AST_PIECE_LITERAL, at, text + i, start - i);
+		if (!open)
+			break;
+		name = strspn(open + 2, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		if (!name || open[2 + name] != '}') {
+			bad(dsl, at, "this string holds a malformed variable; write ${name}");
+			break;
+		}
+		last = add_piece(dsl, &first, last, AST_PIECE_VAR, at, open + 2, name);
+		i = start + name + 3;
+	}
+	return first;
+}
+
 struct ast_str *dsl_str(struct dsl *dsl, struct src_span at, const char *text, size_t len)
 {
 	struct ast_str *s = dsl_new(dsl, ast_str);
 	char *out = dsl_alloc(dsl, len + 1);
+	bool has_vars = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
@@ -103,34 +151,20 @@ struct ast_str *dsl_str(struct dsl *dsl, struct src_span at, const char *text, s
 				c = '?';
 			}
 		} else if (c == '$' && i + 1 < len && text[i + 1] == '{') {
-			help(dsl, bad(dsl, dsl_part(dsl, at, i + 1, i + 3),
-				      "variables are not replaced inside strings"),
-			     "write the path or value without quotes");
+			has_vars = true;
 		}
 		out[n++] = c;
 	}
 	s->text = out;
 	s->span = at;
+	if (has_vars && dsl->section == DSL_TESTS)
+		s->pieces = split_str(dsl, at, out, n);
+	else if (has_vars)
+		dsl_no_vars(dsl, s->span);
 	return s;
 }
 
 /* ---- paths ---- */
-
-static struct ast_piece *add_piece(struct dsl *dsl, struct ast_path *p, struct ast_piece *last,
-				   enum ast_piece_kind kind, struct src_span at, const char *text,
-				   size_t len)
-{
-	struct ast_piece *piece = dsl_new(dsl, ast_piece);
-
-	piece->kind = kind;
-	piece->text = dsl_text(dsl, text, len);
-	piece->span = at;
-	if (last)
-		last->next = piece;
-	else
-		p->pieces = piece;
-	return piece;
-}
 
 /* Components that no canonical path has. */
 static void check_path(struct dsl *dsl, struct src_span at, const char *text, size_t len)
@@ -175,13 +209,13 @@ struct ast_path *dsl_path(struct dsl *dsl, struct src_span at, const char *text,
 			while (text[i] != '}')
 				i++;
 			i++;
-			last = add_piece(dsl, p, last, AST_PIECE_VAR, dsl_part(dsl, at, start, i),
+			last = add_piece(dsl, &p->pieces, last, AST_PIECE_VAR, dsl_part(dsl, at, start, i),
 					 text + start + 2, i - start - 3);
 			continue;
 		}
 		while (i < len && text[i] != '$')
 			i += text[i] == '\\' && i + 1 < len ? 2 : 1;
-		last = add_piece(dsl, p, last, AST_PIECE_LITERAL, dsl_part(dsl, at, start, i),
+		last = add_piece(dsl, &p->pieces, last, AST_PIECE_LITERAL, dsl_part(dsl, at, start, i),
 				 text + start, i - start);
 	}
 	check_path(dsl, at, text, len);

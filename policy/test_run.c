@@ -67,6 +67,21 @@ static const char *path_text(struct tester *t, const struct ast_path *p)
 	return arena_strndup(t->arena, pat.t, pat.len);
 }
 
+/* "tcp 0.0.0.0:${port}" with the variables' values, which are checked against their types. */
+static const char *piece_text(struct tester *t, const struct ast_piece *p)
+{
+	const char *text = "";
+
+	for (; p && text; p = p->next) {
+		const struct rvar *v = NULL;
+
+		if (p->kind == AST_PIECE_VAR && !(v = resolve_var(&t->u, p->text, p->span)))
+			return NULL;
+		text = arena_printf(t->arena, "%s%s", text, v ? v->text : p->text);
+	}
+	return text;
+}
+
 static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast_arg *a, unsigned i,
 		    struct expect_arg *out)
 {
@@ -76,8 +91,8 @@ static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast
 	case AST_ARG_ANY:
 		return true;
 	case AST_ARG_STRING:
-		out->text = a->str;
-		return true;
+		out->text = a->pieces ? piece_text(t, a->pieces) : a->str;
+		return out->text != NULL;
 	case AST_ARG_PATH:
 		out->text = path_text(t, a->path);
 		return out->text != NULL;
