@@ -36,7 +36,8 @@ static void flip(void *a, uint64_t len, int prot)
 {
 	if (mprotect(a, len, prot | PROT_EXEC) < 0)
 		mprotect(a, len, PROT_NONE);
-	mprotect(a, len, prot);
+	if (mprotect(a, len, prot) < 0)
+		mprotect(a, len, PROT_READ); /* a file that may not be written after all */
 }
 
 static void zap_pages(struct platform *p, uint64_t off, uint64_t len)
