@@ -27,6 +27,7 @@ unit_tests += \
 	tests/unit/test_base \
 	tests/unit/test_differential \
 	tests/unit/test_epoll \
+	tests/unit/test_image \
 	tests/unit/test_mm \
 	tests/unit/test_net \
 	tests/unit/test_parser
@@ -39,6 +40,8 @@ tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
 tests_unit_test_differential_LDADD = $(policy_libs)
+tests_unit_test_image_SOURCES = tests/unit/test_image.c $(exercise_image)
+tests_unit_test_image_LDADD = $(policy_libs)
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
