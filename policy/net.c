@@ -2,7 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "policy/image_format.h"
 #include "policy/resolve.h"
+
+#define GLOBSTAR_WEIGHT 5 /* of pattern.stars, as in pattern.c */
 
 struct entry {
 	struct img_net n;
@@ -115,19 +118,43 @@ static bool set_ip(struct unit *u, struct img_net *n, uint8_t family, const uint
 	return true;
 }
 
+/* "@name": abstract names are flat, so a star stands for any bytes, slashes too. */
+static bool abstract_pattern(struct unit *u, const char *name, struct pattern *p)
+{
+	struct buf b = BUF_INIT;
+
+	buf_putc(&b, '@');
+	p->nr_literal = 1;
+	for (; *name; name++) {
+		if (*name != '*') {
+			buf_putc(&b, *name);
+			p->nr_literal++;
+			continue;
+		}
+		while (name[1] == '*')
+			name++;
+		if (!p->globstars++)
+			p->literal = b.len;
+		p->stars += GLOBSTAR_WEIGHT;
+		buf_putc(&b, 0);
+		buf_putc(&b, IMG_GLOBSTAR);
+	}
+	if (!p->globstars)
+		p->literal = b.len;
+	p->len = b.len;
+	p->t = b.failed ? NULL : arena_strndup(&u->arena, b.data, b.len);
+	buf_free(&b);
+	u->oom = u->oom || !p->t;
+	return p->t;
+}
+
 static bool unix_pattern(struct entry *e, struct unit *u, const struct ast_addr *a)
 {
 	if (a->kind == AST_ADDR_PATH)
 		return resolve_path(u, a->path, false, &e->pat);
 	if (a->kind != AST_ADDR_ABSTRACT)
 		return false;
-	e->pat.t = arena_printf(&u->arena, "@%s", a->text);
-	if (!e->pat.t) {
-		u->oom = true;
-		return false;
-	}
-	e->pat.len = e->pat.literal = e->pat.nr_literal = strlen(e->pat.t);
-	return true;
+	return abstract_pattern(u, a->text, &e->pat);
 }
 
 static bool addr_var(struct unit *u, const struct ast_addr *a, struct entry *e)

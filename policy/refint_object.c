@@ -376,8 +376,13 @@ static bool unix_matches(const struct refint *r, const struct ast_addr *a, const
 	} else {
 		put(&t, '@', false);
 		for (const char *s = a->text; *s; s++) {
-			t.at[t.n].c = *s;
-			t.at[t.n++].star = false;
+			/* A star stands for any bytes, as two of them do in a path. */
+			if (*s == '*' && t.n && t.at[t.n - 1].star)
+				continue;
+			for (int i = 0; i <= (*s == '*'); i++) {
+				t.at[t.n].c = *s;
+				t.at[t.n++].star = *s == '*';
+			}
 		}
 	}
 	*g = (struct range){ .w = weigh(&t) };

@@ -317,7 +317,7 @@ static void put_files(struct buf *b)
 static const char *const nets[] = {
 	"tcp 10.0.0.0/8:*", "tcp 10.0.0.5:22", "tcp 10.0.0.5:1-1000", "tcp 10.1.0.0/16:80", "tcp *:443",
 	"udp 10.0.0.2:53", "udp *:53", "tcp [2001:db8::]/32:80", "tcp [::1]:*", "tcp 0.0.0.0/0:80",
-	"unix /run/**", "unix /run/a/*", "unix /run/a/b", "unix @name", "tcp ${host}:22",
+	"unix /run/**", "unix /run/a/*", "unix /run/a/b", "unix @name", "unix @na*", "unix @*e*", "tcp ${host}:22",
 	"tcp 127.0.0.1:${port}",
 };
 
