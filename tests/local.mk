@@ -47,7 +47,7 @@ tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
-host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/fuzz/replay.t
+host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t tests/fuzz/replay.t
 program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
