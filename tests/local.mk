@@ -26,18 +26,28 @@ if HAVE_CMOCKA
 unit_tests += \
 	tests/unit/test_base \
 	tests/unit/test_differential \
+	tests/unit/test_elf \
 	tests/unit/test_epoll \
 	tests/unit/test_image \
+	tests/unit/test_loader \
 	tests/unit/test_mm \
 	tests/unit/test_net \
-	tests/unit/test_parser
+	tests/unit/test_parser \
+	tests/unit/test_vdso
 endif
 check_PROGRAMS += $(unit_tests)
 tests_table_test_table_LDADD = policy/libpolicy.a
 mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
 	tests/unit/fake_platform.c tests/unit/fake_platform.h
+mm_libs = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
-tests_unit_test_mm_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
+tests_unit_test_mm_LDADD = $(mm_libs)
+tests_unit_test_elf_SOURCES = tests/unit/test_elf.c tests/unit/elf_make.h
+tests_unit_test_elf_LDADD = $(mm_libs)
+tests_unit_test_loader_SOURCES = tests/unit/test_loader.c tests/unit/elf_make.h $(mm_fixture)
+tests_unit_test_loader_LDADD = $(mm_libs)
+tests_unit_test_vdso_SOURCES = tests/unit/test_vdso.c $(mm_fixture)
+tests_unit_test_vdso_LDADD = $(mm_libs)
 policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
 tests_unit_test_differential_LDADD = $(policy_libs)
 tests_unit_test_image_SOURCES = tests/unit/test_image.c $(exercise_image)

@@ -29,6 +29,7 @@ struct platform_ctx {
 };
 
 size_t fake_window_size;
+uint64_t fake_tsc_khz;
 unsigned fake_maps, fake_unmaps, fake_protects, fake_commits;
 
 int platform_create(const struct platform_opts *opts, struct platform **out, struct sbx_err **e)
@@ -79,8 +80,8 @@ size_t platform_fpu_size(const struct platform *p)
 
 bool platform_tsc_shared(const struct platform *p, uint64_t *khz)
 {
-	*khz = 0;
-	return false;
+	*khz = fake_tsc_khz;
+	return fake_tsc_khz != 0;
 }
 
 void *platform_window(const struct platform *p, size_t *size)
