@@ -39,7 +39,7 @@ static uint64_t off_by(clockid_t clock)
 	uint64_t best = UINT64_MAX;
 
 	for (int i = 0; i < 20; i++) {
-		uint64_t before = host_ns(clock), v, after, off;
+		uint64_t before = host_ns(clock), v = 0, after, off;
 
 		assert_true(vdso_clock_ns(vdso_page_data(), clock, &v));
 		after = host_ns(clock);
@@ -53,7 +53,7 @@ static void test_clocks(void **state)
 {
 	static const clockid_t clock[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW,
 					  CLOCK_BOOTTIME};
-	uint64_t last = 0, now, v;
+	uint64_t last = 0, now, v = 0;
 
 	for (int round = 0; round < 4; round++) {
 		for (size_t i = 0; i < ARRAY_SIZE(clock); i++)
