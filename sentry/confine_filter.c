@@ -234,7 +234,7 @@ static int add_values(scmp_filter_ctx f, int nr, unsigned arg, const uint32_t *v
 	return r;
 }
 
-#define WINDOW_BLOCK_MIN (2ull << 20)
+#define WINDOW_BLOCK_MIN 4096ull
 
 /* The platform makes the host drop cached translations of app pages by changing a protection to
  * executable and back. Only in the window, which is written as blocks whose sizes are powers of two,
