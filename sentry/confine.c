@@ -2,6 +2,7 @@
 #include "sentry/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <string.h>
@@ -74,10 +75,10 @@ static void choose(const struct confine_opts *o, int abi, struct ruleset_attr *a
 	memset(a, 0, sizeof(*a));
 	a->fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
 		LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+	if (abi >= 2) /* moving between directories; may_move allows it again */
+		a->fs |= LANDLOCK_ACCESS_FS_REFER;
 	if (!o->files_write) {
 		a->fs |= FS_WRITES;
-		if (abi >= 2)
-			a->fs |= LANDLOCK_ACCESS_FS_REFER;
 		if (abi >= 3)
 			a->fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
 		if (o->net_unix) /* sockets that the app binds have names */
@@ -105,6 +106,20 @@ static void keep_writable(int ruleset, int fd, uint64_t fs)
 		syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
+/* Every ruleset forbids links and renames between directories unless a rule allows them. */
+static int may_move(int ruleset, struct sbx_err **e)
+{
+	cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct landlock_path_beneath_attr rule = {
+		.allowed_access = LANDLOCK_ACCESS_FS_REFER,
+		.parent_fd = root,
+	};
+
+	if (root < 0 || syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0))
+		return sbx_err_errno(e, errno, "cannot allow renames in the Landlock ruleset");
+	return 0;
+}
+
 int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -115,6 +130,10 @@ int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 		log_debug("the host has no Landlock: the filter alone confines sbx");
 		return 0;
 	}
+	if (abi < 2 && o->files_write) {
+		log_debug("the host's Landlock cannot allow renames: the filter alone confines sbx");
+		return 0;
+	}
 	choose(o, (int)abi, &a);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &a, attr_size((int)abi), 0);
 	if (fd < 0)
@@ -123,6 +142,8 @@ int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 		keep_writable(fd, std, a.fs);
 	for (size_t i = 0; devfs_host_fd(i) != -1; i++)
 		keep_writable(fd, devfs_host_fd(i), a.fs);
+	if (o->files_write && may_move(fd, e))
+		return -1;
 	if (syscall(SYS_landlock_restrict_self, fd, 0))
 		return sbx_err_errno(e, errno, "cannot enforce the Landlock ruleset");
 	return 0;

@@ -49,7 +49,7 @@ void file_put(struct file *f)
 		epoll_forget(f);
 	if (f->ops->release)
 		f->ops->release(f);
-	if (f->hostfd >= 0)
+	if (f->hostfd >= 0 && !f->node_fd)
 		close(f->hostfd);
 	vnode_put(f->node);
 	pthread_mutex_destroy(&f->lock);

@@ -42,7 +42,8 @@ struct file_ops {
 struct file {
 	atomic_int refs;
 	const struct file_ops *ops; /* never NULL */
-	int hostfd;		    /* owned; -1 when the sentry does all */
+	int hostfd;		    /* -1 when the sentry does all; owned ... */
+	bool node_fd;		    /* ... unless it is node's own descriptor */
 	_Atomic unsigned flags;	    /* O_ACCMODE and status flags as F_GETFL shows them */
 	enum pol_fdkind kind;
 	struct vnode *node;	    /* referenced; NULL for pipes, sockets ... */

@@ -94,6 +94,13 @@ int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out)
 						 KERNEL_O_LARGEFILE;
 	const struct file_ops *ops = node->type == S_IFDIR ? &host_dir_ops : &file_host_ops;
 
-	*out = file_new(ops, fd, keep, kind_of(node->type));
-	return *out ? 0 : -ENOMEM;
+	bool own = fd != node->hostfd;
+
+	*out = file_new(ops, own ? fd : -1, keep, kind_of(node->type));
+	if (!*out)
+		return -ENOMEM;
+	(*out)->node = vnode_get(node);
+	(*out)->hostfd = fd;
+	(*out)->node_fd = !own;
+	return 0;
 }

@@ -16,9 +16,6 @@
 #include "sentry/hostproc.h"
 #include "sentry/task.h"
 
-/* Prefix of host paths that is not part of the app's: "" when the app's "/" is the host's. */
-static char host_prefix[PATH_MAX];
-
 static int neg(int r)
 {
 	return r < 0 ? -errno : r;
@@ -72,6 +69,7 @@ static void hostfs_release(struct vnode *n)
 {
 	if (n->hostfd >= 0)
 		close(n->hostfd);
+	free(n->priv);
 	free(n->path);
 	free(n);
 }
@@ -104,25 +102,21 @@ int hostfs_node(int fd, struct mount *mnt, struct vnode **out)
 	return 0;
 }
 
+/* The root's priv is the host's path of it, which node_path takes off; NULL for the host's own root. */
 int hostfs_root(const char *host_dir, struct vnode **out)
 {
+	cleanup_free char *real = realpath(host_dir, NULL);
 	int fd, r;
-	char *real = realpath(host_dir, NULL);
 
 	if (!real)
 		return -errno;
 	fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = neg(fd);
-	if (r >= 0 && strlen(real) >= sizeof(host_prefix)) {
-		close(fd);
-		r = -ENAMETOOLONG;
-	}
-	if (r >= 0) {
-		strcpy(host_prefix, strcmp(real, "/") ? real : "");
-		r = hostfs_node(fd, NULL, out);
-	}
-	free(real);
-	return r < 0 ? r : 0;
+	if (fd < 0)
+		return -errno;
+	r = hostfs_node(fd, NULL, out);
+	if (!r && strcmp(real, "/"))
+		(*out)->priv = steal_ptr(&real);
+	return r;
 }
 
 static int hostfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
@@ -156,7 +150,8 @@ int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct
 static int hostfs_node_path(struct vnode *n, char *buf, size_t size)
 {
 	char link[PATH_MAX + sizeof(" (deleted)")];
-	size_t skip = strlen(host_prefix);
+	const char *prefix = n->mnt && n->mnt->root->priv ? n->mnt->root->priv : "";
+	size_t skip = strlen(prefix);
 	struct statx st;
 	ssize_t len;
 
@@ -168,8 +163,8 @@ static int hostfs_node_path(struct vnode *n, char *buf, size_t size)
 	if ((size_t)len >= PATH_MAX + sizeof(" (deleted)") - 1)
 		return -ENAMETOOLONG;
 	link[len] = '\0';
-	if (link[0] != '/' || strncmp(link, host_prefix, skip) || (link[skip] && link[skip] != '/'))
-		return -ENOENT;
+	if (link[0] != '/' || strncmp(link, prefix, skip) || (link[skip] && link[skip] != '/'))
+		return -EACCES; /* moved out of the tree that the mount shows */
 	if (len > 10 && !strcmp(link + len - 10, " (deleted)") &&
 	    (n->type != S_IFDIR || statx(n->hostfd, "", AT_EMPTY_PATH, STATX_NLINK, &st) ||
 	     !st.stx_nlink))
@@ -194,14 +189,10 @@ static int hostfs_node_path(struct vnode *n, char *buf, size_t size)
 static int finish_create(struct vnode *dir, int fd, unsigned flags, struct vnode **node,
 			 struct file **out)
 {
-	int pin = hostproc_reopen(fd, O_PATH), r = pin;
+	int r = hostfs_node(fd, dir->mnt, node);
 
-	if (pin >= 0)
-		r = hostfs_node(pin, dir->mnt, node);
-	if (r) {
-		close(fd);
+	if (r)
 		return r;
-	}
 	r = hostfs_file(*node, fd, flags, out);
 	if (r) {
 		vnode_put(*node);
@@ -360,11 +351,15 @@ static int hostfs_statfs(struct vnode *node, struct statfs *st)
 
 /* ---- opening ---- */
 
-static int open_path(struct vnode *node, struct file **out)
+/* The node of a fresh resolution is nobody else's: it takes over the opened descriptor, which pins as
+ * well as its O_PATH one. So an open file needs one descriptor of the host. */
+static int open_over(struct vnode *node, int fd, unsigned flags, struct file **out)
 {
-	int fd = fcntl(node->hostfd, F_DUPFD_CLOEXEC, 3);
-
-	return fd < 0 ? -errno : hostfs_file(node, fd, O_PATH, out);
+	if (atomic_load(&node->refs) == 1) {
+		close(node->hostfd);
+		node->hostfd = fd;
+	}
+	return hostfs_file(node, fd, flags, out);
 }
 
 static int hostfs_open(struct task *t, struct vnode *node, unsigned flags, struct file **out)
@@ -374,7 +369,7 @@ static int hostfs_open(struct task *t, struct vnode *node, unsigned flags, struc
 	long fd;
 
 	if (flags & O_PATH)
-		return open_path(node, out);
+		return hostfs_file(node, node->hostfd, flags, out);
 	switch (node->type) {
 	case S_IFLNK:
 		return -ELOOP;
@@ -391,7 +386,7 @@ static int hostfs_open(struct task *t, struct vnode *node, unsigned flags, struc
 	default:
 		fd = hostproc_reopen(node->hostfd, host_flags);
 	}
-	return fd < 0 ? (int)fd : hostfs_file(node, (int)fd, flags, out);
+	return fd < 0 ? (int)fd : open_over(node, (int)fd, flags, out);
 }
 
 const struct vnode_ops hostfs_ops = {

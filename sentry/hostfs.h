@@ -17,7 +17,8 @@ int hostfs_node(int fd, struct mount *mnt, struct vnode **out);
  * another -errno that is final. */
 int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct vnode **out);
 
-/* Open file over fd (taken) of a pinned node. */
+/* Open file over fd of a pinned node. When fd is the node's own descriptor, the node keeps owning it;
+ * else it is taken. */
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out);
 
 /* Unnamed temporary file (O_TMPFILE) in dir, whose canonical path is dir_path. The node's fixed path,

@@ -579,6 +579,8 @@ static int start(struct walk *w, int dirfd, const char *path)
 	r = dirfd == AT_FDCWD ? start_at_cwd(w) : start_at_fd(w, dirfd);
 	if (!r)
 		r = refresh_path(w);
+	if (r == -ENOENT) /* removed: nothing can be found in it, but itself and its parent */
+		r = 0;
 	if (!r && w->flags & (VFS_BENEATH | VFS_IN_ROOT)) {
 		w->base = vnode_get(w->cur);
 		w->base_len = w->out->path_len;
@@ -593,9 +595,7 @@ static int resolve_fd(struct walk *w, int dirfd)
 	int r;
 
 	if (dirfd == AT_FDCWD) {
-		r = start_at_cwd(w);
-		if (!r)
-			r = refresh_path(w);
+		r = start(w, dirfd, "");
 		return r ? r : end_at_cur(w, "");
 	}
 	o->file = w->t ? fdtab_lookup(w->t->proc->fdtab, dirfd) : NULL;

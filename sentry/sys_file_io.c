@@ -18,17 +18,12 @@ struct xfer {
 	bool write;
 };
 
-/* One chunk over pinned memory. */
-static ssize_t xfer_pinned(const struct xfer *x, struct gmem_pin *pin, off_t off)
+/* One chunk; n is 0 for a transfer of nothing, whose errors are the file's. */
+static ssize_t xfer_chunk(const struct xfer *x, const struct iovec *iov, int n, off_t off)
 {
-	ssize_t r;
-
 	if (x->write)
-		r = file_write_flags(x->t, x->f, pin->iov, pin->niov, off, x->flags);
-	else
-		r = file_read_flags(x->t, x->f, pin->iov, pin->niov, off, x->flags);
-	gmem_unpin(pin);
-	return r;
+		return file_write_flags(x->t, x->f, iov, n, off, x->flags);
+	return file_read_flags(x->t, x->f, iov, n, off, x->flags);
 }
 
 /* May the next chunk be asked for after a full one? A reader of a stream gets what there is. */
@@ -78,20 +73,19 @@ static long xfer_iov(const struct xfer *x, const struct iovec *iov, int n)
 	size_t done = 0, skip = 0, want;
 	struct gmem_pin pin;
 	int i = 0, count;
+	off_t off;
 	ssize_t r;
 
 	for (;;) {
 		count = iov_chunk(iov + i, n - i, skip, part, &want);
-		if (!count) {
-			if (done)
-				return (long)done;
-			pin = (struct gmem_pin){.mm = mm}; /* of length 0: errors are the file's */
-		} else {
-			r = gmem_pin_iov(mm, part, count, !x->write, &pin);
-			if (r)
-				return done ? (long)done : r;
-		}
-		r = xfer_pinned(x, &pin, x->off < 0 ? -1 : x->off + (off_t)done);
+		off = x->off < 0 ? -1 : x->off + (off_t)done;
+		if (!count)
+			return done ? (long)done : xfer_chunk(x, part, 0, off);
+		r = gmem_pin_iov(mm, part, count, !x->write, &pin);
+		if (r)
+			return done ? (long)done : r;
+		r = xfer_chunk(x, pin.iov, pin.niov, off);
+		gmem_unpin(&pin);
 		if (r <= 0)
 			return done ? (long)done : r;
 		done += (size_t)r;

@@ -185,6 +185,6 @@ long sys_openat2(struct task *t, struct sysargs *a)
 	int r;
 
 	sys_open_how(a, &how);
-	r = check_how2(a, &how);
+	r = a->strct_err && a->strct_size >= sizeof(how) ? a->strct_err : check_how2(a, &how);
 	return r ? r : do_open(t, a, &how);
 }

@@ -21,7 +21,7 @@ long sys_mmap(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	if (!(flags & MAP_ANONYMOUS)) {
 		f = a->file[4];
-		if (!f)
+		if (!f || f->flags & O_PATH)
 			return -EBADF;
 	}
 	return mm_mmap(mm_of(t), a->raw[0], a->raw[1], prot, flags, f, a->raw[5]);

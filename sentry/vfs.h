@@ -161,7 +161,8 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 int vfs_open_exec(struct task *t, const char *path, struct file **out);
 
 /* Canonical path of an open directory or file at this moment (it may have been renamed). Length, or
- * -ENOENT when it was unlinked, -ENAMETOOLONG, -EOPNOTSUPP when the file system cannot tell. */
+ * -ENOENT when it was unlinked, -EACCES when it left the visible tree, -ENAMETOOLONG, -EOPNOTSUPP when
+ * the file system cannot tell. */
 int vfs_node_path(struct vnode *n, char *buf, size_t size);
 
 /* Attributes as the app sees them (ids of the policy). 0 or -errno. */

@@ -10,6 +10,8 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
+	tests/guest/file_attr tests/guest/file_fd tests/guest/file_io tests/guest/file_name \
+	tests/guest/file_open \
 	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
 	tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_pipe tests/guest/ready_poll \
@@ -28,11 +30,13 @@ unit_tests += \
 	tests/unit/test_differential \
 	tests/unit/test_elf \
 	tests/unit/test_epoll \
+	tests/unit/test_fdtab \
 	tests/unit/test_image \
 	tests/unit/test_loader \
 	tests/unit/test_mm \
 	tests/unit/test_net \
 	tests/unit/test_parser \
+	tests/unit/test_path \
 	tests/unit/test_vdso
 endif
 check_PROGRAMS += $(unit_tests)
@@ -55,6 +59,12 @@ tests_unit_test_image_LDADD = $(policy_libs)
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
+file_libs = sentry/libsentry.a audit/libaudit.a policy/libpolicy.a kvm/libkvm.a base/libbase.a \
+	$(CMOCKA_LIBS) $(JANSSON_LIBS) $(SECCOMP_LIBS) $(MD_LIBS) -lpthread
+tests_unit_test_fdtab_SOURCES = tests/unit/test_fdtab.c tests/unit/file_test.h
+tests_unit_test_fdtab_LDADD = $(file_libs)
+tests_unit_test_path_SOURCES = tests/unit/test_path.c tests/unit/file_test.h
+tests_unit_test_path_LDADD = $(file_libs)
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t tests/fuzz/replay.t
@@ -80,7 +90,7 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/programs/script.py
+EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/programs/script.py
 dist_check_SCRIPTS += tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
