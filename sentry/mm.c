@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/sysinfo.h>
 #include "sentry/file.h"
 #include "sentry/mm_impl.h"
 #include "sentry/task.h"
@@ -35,6 +36,17 @@ static uint64_t random_pages(unsigned bits)
 	if (getrandom(&r, sizeof(r), 0) != sizeof(r))
 		r = 0;
 	return (r & ((1ull << bits) - 1)) * PAGE_SIZE;
+}
+
+/* A single writable mapping larger than all memory is refused, as Linux does by default. */
+static bool overcommits(uint64_t n)
+{
+	static _Atomic uint64_t total;
+	struct sysinfo si;
+
+	if (!total && !sysinfo(&si))
+		total = ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
+	return total && n > total;
 }
 
 int mm_create(struct platform *p, struct mm **out)
@@ -112,11 +124,16 @@ unsigned mm_platform_prot(int prot)
 	return p;
 }
 
+static bool data_allowed(const struct mm *mm, uint64_t n)
+{
+	return n <= mm->limit_data && mm->data <= mm->limit_data - n;
+}
+
 bool mm_may_expand(struct mm *mm, uint64_t n, bool data)
 {
 	if (n > mm->limit_as || mm->vsize > mm->limit_as - n)
 		return false;
-	return !data || (n <= mm->limit_data && mm->data <= mm->limit_data - n);
+	return !data || (data_allowed(mm, n) && !overcommits(n));
 }
 
 /* ---- unmapping ---- */
@@ -380,6 +397,7 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 {
 	unsigned vflags = 0;
 	int64_t at;
+	bool data;
 	int ret;
 
 	if (mm->nr_vmas >= MM_MAX_VMAS)
@@ -390,7 +408,9 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 	ret = f ? check_file(f, prot, flags, &vflags) : check_anon(flags, &vflags);
 	if (ret < 0)
 		return ret;
-	if (!mm_may_expand(mm, len, (prot & PROT_WRITE) && !(vflags & (VMA_SHARED | VMA_GROWSDOWN))))
+	data = (prot & PROT_WRITE) && !(vflags & (VMA_SHARED | VMA_GROWSDOWN));
+	if (!mm_may_expand(mm, len, data && !(flags & MAP_NORESERVE)) ||
+	    (data && !data_allowed(mm, len)))
 		return -ENOMEM;
 	if (flags & MAP_NORESERVE)
 		vflags |= VMA_NORESERVE;
@@ -447,7 +467,8 @@ static int protect_one(struct mm *mm, struct vma *v, int prot)
 	if (prot == old)
 		return 0;
 	if ((prot & PROT_WRITE) && !(old & PROT_WRITE) && !(v->flags & (VMA_SHARED | VMA_GROWSDOWN)) &&
-	    (vma_len(v) > mm->limit_data || mm->data > mm->limit_data - vma_len(v)))
+	    (!data_allowed(mm, vma_len(v)) ||
+	     (!(v->flags & VMA_NORESERVE) && overcommits(vma_len(v)))))
 		return -ENOMEM;
 	vma_count(mm, v, -1);
 	v->prot = prot;

@@ -277,7 +277,7 @@ int64_t mm_mremap(struct mm *mm, uint64_t old, uint64_t old_len, uint64_t new_le
 	if (old_len > MM_ADDR_MAX - old)
 		return -EINVAL;
 	if (new_len > MM_ADDR_MAX)
-		return flags & MREMAP_FIXED ? -EINVAL : -ENOMEM;
+		return -EINVAL;
 	m.old_len = ALIGN_UP(old_len, PAGE_SIZE);
 	m.new_len = ALIGN_UP(new_len, PAGE_SIZE);
 	pthread_mutex_lock(&mm->lock);
