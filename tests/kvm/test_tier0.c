@@ -1,7 +1,9 @@
 /* Calls that ring 0 answers from the policy image, where ring 0 is fast; forwarded ones elsewhere. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include "policy/image_build.h"
 #include "tests/kvm/guest.h"
 
@@ -255,6 +257,86 @@ static void test_count(void **state)
 	assert_in_range(quiet, 20, 80);
 }
 
+/* Kicks land anywhere in the entry path: nothing may be lost or changed. The guest is
+ * a loop of getpid that checks the result and three registers. */
+static const uint8_t kick_loop[] = {
+	0xb8, 0x27, 0x00, 0x00, 0x00,	    /* l: mov $SYS_getpid,%eax */
+	0x0f, 0x05,			    /* syscall */
+	0x3d, 0x92, 0x10, 0x00, 0x00,	    /* cmp $4242,%eax */
+	0x75, 0x15,			    /* jne bad */
+	0x48, 0xff, 0xc3,		    /* inc %rbx */
+	0x48, 0x39, 0xe5,		    /* cmp %rsp,%rbp */
+	0x75, 0x0d,			    /* jne bad */
+	0x49, 0x81, 0xfc, 0x34, 0x12, 0, 0, /* cmp $0x1234,%r12 */
+	0x75, 0x04,			    /* jne bad */
+	0xeb, 0xdf,			    /* jmp l */
+	0x90, 0x90,
+	0x0f, 0x0b,			    /* bad: ud2 */
+};
+
+struct kicker {
+	struct platform_ctx *ctx;
+	struct platform_as *as;
+	_Atomic bool stop;
+	unsigned kicks;
+};
+
+/* Kicks, and changes page tables under the running vCPU, which stops it too. */
+static void *kick(void *arg)
+{
+	struct kicker *k = arg;
+	struct timespec t = { 0, 1000 };
+
+	while (!k->stop) {
+		platform_kick(k->ctx);
+		if (k->kicks++ % 4 == 0)
+			platform_protect(k->as, CODE, P,
+					 k->kicks % 8 ? PLATFORM_READ | PLATFORM_EXEC
+						      : PLATFORM_READ | PLATFORM_WRITE |
+								PLATFORM_EXEC);
+		t.tv_nsec = (k->kicks * 7919) % 20000;
+		nanosleep(&t, NULL);
+	}
+	return NULL;
+}
+
+static void test_kicks(void **state)
+{
+	unsigned i, interrupts = 0, calls = 0;
+	struct kicker k = { 0 };
+	struct guest g;
+	pthread_t th;
+
+	guest_open(&g, kick_loop, sizeof(kick_loop));
+	platform_ctx_consts(g.ctx)[PLATFORM_CONST_PID] = 4242;
+	platform_ctx_set_gsbase(g.ctx, 0x5678000);
+	g.r->rbp = g.r->rsp;
+	g.r->r12 = 0x1234;
+	k.ctx = g.ctx;
+	k.as = g.as;
+	pthread_create(&th, NULL, kick, &k);
+	for (i = 0; i < 3000; i++) {
+		guest_run(&g);
+		if (g.ev.kind == PLATFORM_SYSCALL) {
+			assert_int_equal(g.r->rax, SYS_getpid);
+			g.r->rax = 4242;
+			calls++;
+			continue;
+		}
+		if (g.ev.kind != PLATFORM_INTERRUPTED)
+			print_message("# kind %d vector %u at %lx, addr %lx error %x\n", g.ev.kind,
+				      g.ev.vector, g.r->rip, g.ev.addr, g.ev.error);
+		assert_int_equal(g.ev.kind, PLATFORM_INTERRUPTED);
+		assert_in_range(g.r->rip, CODE, CODE + sizeof(kick_loop) - 4);
+		assert_int_equal(platform_ctx_gsbase(g.ctx), 0x5678000);
+		interrupts++;
+	}
+	k.stop = true;
+	pthread_join(th, NULL);
+	print_message("# %u interrupts, %u calls, %lu loops\n", interrupts, calls, g.r->rbx);
+	guest_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_forwards),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_count),
+		cmocka_unit_test(test_kicks),
 	};
 	const struct pol_image *img;
 
