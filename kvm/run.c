@@ -44,10 +44,10 @@ static void clear_selectors(void)
 /* Gives the vCPU the signal mask of this thread, less the kick signal. */
 static void adopt_thread(struct platform_ctx *ctx)
 {
-	struct {
-		struct kvm_signal_mask h;
-		uint64_t set;
-	} __attribute__((packed)) m = { .h.len = 8 };
+	struct { /* struct kvm_signal_mask with its set */
+		uint32_t len;
+		uint8_t set[8];
+	} m = { .len = 8 };
 	sigset_t kick, old;
 
 	if (!thread_id)
@@ -60,7 +60,7 @@ static void adopt_thread(struct platform_ctx *ctx)
 	sigaddset(&kick, platform_kick_signal());
 	pthread_sigmask(SIG_BLOCK, &kick, &old);
 	sigdelset(&old, platform_kick_signal());
-	memcpy(&m.set, &old, 8);
+	memcpy(m.set, &old, 8);
 	ioctl(ctx->fd, KVM_SET_SIGNAL_MASK, &m);
 	ctx->mask_tid = thread_id;
 }

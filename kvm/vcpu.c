@@ -56,14 +56,17 @@ _Static_assert(RING_CONSTS == PLATFORM_CONST_MAX, "constants");
 #define FMASK	  0x257fd5u
 #define RFLAGS_TF 0x100u
 
+/* struct kvm_msrs with its entries */
 struct msrs {
-	struct kvm_msrs h;
+	uint32_t nmsrs, pad;
 	struct kvm_msr_entry e[12];
 };
 
+_Static_assert(offsetof(struct msrs, e) == sizeof(struct kvm_msrs), "kvm_msrs");
+
 static int msr_set(struct platform_ctx *ctx, unsigned n, const struct kvm_msr_entry *e)
 {
-	struct msrs m = { .h.nmsrs = n };
+	struct msrs m = { .nmsrs = n };
 	int r;
 
 	memcpy(m.e, e, n * sizeof(*e));
@@ -73,7 +76,7 @@ static int msr_set(struct platform_ctx *ctx, unsigned n, const struct kvm_msr_en
 
 static uint64_t msr_get(struct platform_ctx *ctx, uint32_t index)
 {
-	struct msrs m = { .h.nmsrs = 1, .e[0].index = index };
+	struct msrs m = { .nmsrs = 1, .e[0].index = index };
 
 	return ioctl(ctx->fd, KVM_GET_MSRS, &m) == 1 ? m.e[0].data : 0;
 }
