@@ -5,13 +5,15 @@
 
 static void give(struct pol_verdict *v, const struct img_verdict *from)
 {
-	v->action = from->action;
-	v->flags = from->flags;
-	v->gate = from->gate;
-	v->pad = 0;
+	__builtin_memcpy(v, from, 4); /* action, flags, gate, pad: the same in both */
 	v->value = from->value;
 	v->rule = from->rule;
 }
+
+_Static_assert(offsetof(struct pol_verdict, pad) == 3 && offsetof(struct img_verdict, pad) == 3 &&
+	       offsetof(struct pol_verdict, flags) == 1 && offsetof(struct img_verdict, flags) == 1 &&
+	       offsetof(struct pol_verdict, gate) == 2 && offsetof(struct img_verdict, gate) == 2,
+	       "the first four bytes of a verdict");
 
 static uint64_t convert(uint64_t reg, unsigned conv)
 {

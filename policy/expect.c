@@ -154,8 +154,7 @@ static bool clean_path(const char *p)
 	return true;
 }
 
-/* "tcp 10.0.0.5:22", "udp [::1]:53", "unix /run/x.sock", "unix @name". */
-static bool parse_addr(const char *text, struct pol_addr *a)
+bool expect_addr(const char *text, struct pol_addr *a)
 {
 	static const char *const protos[] = { "tcp ", "udp ", "unix " };
 	const char *colon;
@@ -214,7 +213,7 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 			pol_eval_path(w->img, phase, verbs, text, strlen(text), &v);
 			r->verbs = verbs;
 		} else if (sa->role) {
-			if (!parse_addr(text, &addr)) {
+			if (!expect_addr(text, &addr)) {
 				*why = "an address in a test is like \"tcp 10.0.0.5:22\" or \"unix /run/x\"";
 				return false;
 			}

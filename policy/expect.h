@@ -30,4 +30,7 @@ size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sy
  * mode are those of open and access. */
 uint32_t expect_role_verbs(unsigned role, uint64_t flags);
 
+/* Reads "tcp 10.0.0.5:22", "udp [::1]:53", "unix /run/x.sock", "unix @name". */
+bool expect_addr(const char *text, struct pol_addr *a);
+
 #endif

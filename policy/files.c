@@ -49,11 +49,7 @@ static void add_scratch(struct table *t, const struct ast_file *f, const struct 
 		return;
 	s.path = img_build_string(&t->u->build, path ? path : "/");
 	img_build_scratch(&t->u->build, &s);
-	below.tail = true;
-	below.globstars = 1;
-	below.stars = 2;
-	if (p->len == 1)
-		below.len = below.literal = below.nr_literal = 0;
+	pattern_spread(&below);
 	add(t, &below, POL_V_ALL & ~(uint32_t)POL_V_EXEC, v, span);
 }
 

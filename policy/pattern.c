@@ -136,6 +136,15 @@ bool pattern_literal(struct arena *a, const char *path, bool below, struct patte
 	return ok;
 }
 
+void pattern_spread(struct pattern *p)
+{
+	p->tail = true;
+	p->globstars = 1;
+	p->stars = 2;
+	if (p->len == 1)
+		p->len = p->literal = p->nr_literal = 0; /* below / is everything */
+}
+
 bool pattern_is_exact(const struct pattern *p)
 {
 	return !p->tail && p->literal == p->len;
@@ -392,8 +401,6 @@ enum pattern_relation pattern_relate(const struct pattern *a, const struct patte
 
 	if (memcmp(a->t, b->t, common))
 		return PATTERN_DISJOINT;
-	if (pattern_equal(a, b))
-		return PATTERN_INSIDE;
 	s = calloc(1, sizeof(*s));
 	if (s)
 		s->pairs = calloc(MAX_PAIRS, sizeof(*s->pairs));
@@ -410,7 +417,7 @@ enum pattern_relation pattern_relate(const struct pattern *a, const struct patte
 			r = PATTERN_INSIDE;
 		else if (!s->only_b)
 			r = PATTERN_CONTAINS;
-		if (r == PATTERN_OVERLAP && s->both && witness)
+		if (s->both && witness)
 			print_witness(s, witness);
 		free(s->pairs);
 	}

@@ -33,6 +33,9 @@ bool pattern_code(struct arena *a, const struct pattern_char *s, size_t n, struc
 /* A pattern that matches path alone (below: and everything under it); path is absolute and clean. */
 bool pattern_literal(struct arena *a, const char *path, bool below, struct pattern *out);
 
+/* Makes a pattern that names one path match everything below it, too. */
+void pattern_spread(struct pattern *p);
+
 bool pattern_is_exact(const struct pattern *p);
 
 /* As it was written, more or less: appended to out. */
@@ -50,7 +53,7 @@ enum pattern_relation {
 	PATTERN_OVERLAP,  /* some paths in common, neither inside the other */
 };
 
-/* With OVERLAP, a path that both match is appended to witness (may be NULL). */
+/* A path that both match, if there is one, is appended to witness (may be NULL). */
 enum pattern_relation pattern_relate(const struct pattern *a, const struct pattern *b,
 				     struct buf *witness);
 

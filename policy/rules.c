@@ -2,6 +2,7 @@
  * happen. */
 #include <string.h>
 #include "policy/bdd.h"
+#include "policy/prove.h"
 #include "policy/resolve.h"
 
 /* ---- collecting ---- */
@@ -590,23 +591,29 @@ static bool is_plain(const struct rcall *call)
 	return !call->never && (!k || (!k->next && !k->outs->next && !k->outs->cond));
 }
 
-void rules_check(struct unit *u, const struct rcall *call)
+static struct checker *new_checker(struct unit *u, const struct rcall *call)
 {
-	struct checker *c;
+	struct checker *c = arena_alloc(&u->arena, sizeof(*c));
 
-	if (is_plain(call))
-		return;
-	c = arena_alloc(&u->arena, sizeof(*c));
 	if (c)
 		c->b = bdd_create();
 	if (!c || !c->b) {
 		u->oom = true;
-		return;
+		return NULL;
 	}
 	c->u = u;
 	c->call = call;
 	c->nr_terms = 6;
 	c->world = BDD_TRUE;
+	return c;
+}
+
+void rules_check(struct unit *u, const struct rcall *call)
+{
+	struct checker *c = is_plain(call) ? NULL : new_checker(u, call);
+
+	if (!c)
+		return;
 	check_never(c);
 	check_level(c, call->named ? call->named : call->group);
 	if (c->undecided || bdd_failed(c->b)) {
@@ -617,4 +624,37 @@ void rules_check(struct unit *u, const struct rcall *call)
 			  call->d->name);
 	}
 	bdd_destroy(&c->b);
+}
+
+bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond, uint32_t *rule,
+		   const char **how)
+{
+	struct checker *c = new_checker(u, call);
+	bdd_ref open, left, f;
+	bool proved = true;
+
+	*how = "out of memory";
+	if (!c)
+		return false;
+	open = cond_ref(c, cond);
+	for (const struct routcome *o = call->never; o; o = o->next)
+		open = bdd_and(c->b, open, bdd_not(c->b, cond_ref(c, o->cond)));
+	for (const struct rchain *k = call->named ? call->named : call->group; k && proved; k = k->next) {
+		left = open;
+		for (const struct routcome *o = k->outs; o && proved; o = o->next) {
+			f = cond_ref(c, o->cond);
+			if (o->v.action == POL_ALLOW && meet(c, left, f, &f)) {
+				proved = false;
+				*rule = o->v.rule;
+				*how = example(c, f);
+			}
+			left = bdd_and(c->b, left, bdd_not(c->b, cond_ref(c, o->cond)));
+		}
+	}
+	if (c->undecided || bdd_failed(c->b)) {
+		proved = false;
+		*how = "undecided: the conditions are too large";
+	}
+	bdd_destroy(&c->b);
+	return proved;
 }

@@ -14,10 +14,10 @@
 /* ARG(kind, width, signed, predicates, printer hint). 32-bit kinds: the kernel looks at the low half
  * of the register only, so do policy conditions, and so must handlers. */
 #define SYS_ARG_KINDS(ARG)                                                                         \
-	ARG(INT, 32, true, PRED_NUMBER)                                                            \
-	ARG(UINT, 32, false, PRED_NUMBER)                                                          \
-	ARG(LONG, 64, true, PRED_NUMBER)                                                           \
-	ARG(ULONG, 64, false, PRED_NUMBER)                                                         \
+	ARG(INT, 32, true, PRED_NUMBER | PRED_BITS)                                                \
+	ARG(UINT, 32, false, PRED_NUMBER | PRED_BITS)                                              \
+	ARG(LONG, 64, true, PRED_NUMBER | PRED_BITS)                                               \
+	ARG(ULONG, 64, false, PRED_NUMBER | PRED_BITS)                                             \
 	ARG(LEN, 64, false, PRED_NUMBER)                                                           \
 	ARG(OFF, 64, true, PRED_NUMBER)                                                            \
 	ARG(FLAGS, 32, false, PRED_NUMBER | PRED_BITS)                                             \
@@ -62,7 +62,7 @@ enum arg_preds {
 	PRED_FDKIND = 1 << 4, /* is tty */
 	PRED_PATH = 1 << 5,   /* under, matches */
 	PRED_FIELD = 1 << 6,  /* name.field */
-	PRED_NUMBER = PRED_CMP | PRED_MASK | PRED_IN | PRED_BITS,
+	PRED_NUMBER = PRED_CMP | PRED_MASK | PRED_IN,
 };
 
 struct arg_kind_desc {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/fdx.h"
 #include "policy/expect.h"
+#include "policy/prove.h"
 #include "policy/resolve.h"
 
 struct tester {
@@ -10,6 +11,7 @@ struct tester {
 	const struct pol_image *img;
 	struct buf out;
 	struct arena *arena;
+	struct rcall *calls; /* collected when first needed */
 	unsigned failed;
 	bool json;
 };
@@ -220,12 +222,116 @@ static void expect(struct tester *t, const struct ast_test *test)
 		diag_error(t->u.diags, test->span, "P050", "%s", why ? why : "out of memory");
 }
 
+/* ---- prove ---- */
+
+static void not_proved(struct tester *t, const struct ast_test *test, uint32_t rule, const char *how)
+{
+	struct pol_verdict v = { .action = POL_ALLOW, .rule = rule };
+
+	fail(t, test->span, arena_printf(t->arena, "not proved: allowed by %s%s%s", rule_text(t, &v),
+					 how ? "; " : "", how ? how : ""));
+}
+
+static void prove_call(struct tester *t, const struct ast_test *test)
+{
+	const struct sys_desc *d = sysdesc_by_name(test->call->text);
+	struct ast_target target = { .span = test->call->span, .name = test->call->text };
+	const struct rcond *cond = NULL;
+	bool in[IMG_CALLS];
+	const char *how;
+	uint32_t rule = 0;
+
+	if (!d) {
+		resolve_target(&t->u, &target, in); /* reports it */
+		return;
+	}
+	if (test->cond) {
+		cond = typecheck_cond(&t->u, test->cond, d);
+		if (!cond)
+			return;
+	}
+	if (!t->calls) {
+		t->calls = arena_alloc(t->arena, IMG_CALLS * sizeof(*t->calls));
+		if (!t->calls)
+			return;
+		rules_collect(&t->u, t->calls);
+	}
+	if (!prove_no_call(&t->u, &t->calls[d->nr], cond, &rule, &how))
+		not_proved(t, test, rule, how);
+}
+
+static void prove_verb(struct tester *t, const struct ast_test *test)
+{
+	struct pattern under;
+	const char *how;
+	uint32_t rule;
+
+	if (!resolve_path(&t->u, test->path, true, &under))
+		return;
+	pattern_spread(&under);
+	if (!prove_no_verb(&t->u, t->img, test->verb, &under, &rule, &how))
+		not_proved(t, test, rule, how);
+}
+
+/* Can any call that uses addresses this way be allowed at all? */
+static bool verb_reachable(struct tester *t, uint32_t nverb)
+{
+	static const char *const calls[] = { "connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen" };
+	struct expect_result r[EXPECT_MAX_RESULTS];
+	struct expect_arg any[SYS_MAX_ARGS] = { 0 };
+	const char *why;
+
+	for (size_t i = nverb == POL_NET_LISTEN ? 4 : 0; i < (nverb == POL_NET_LISTEN ? 6 : 4); i++) {
+		size_t n = expect_judge(t->img, 0, sysdesc_by_name(calls[i]), any, r, &why);
+
+		for (size_t k = 0; k < n; k++)
+			if (r[k].v.action == POL_ALLOW)
+				return true;
+	}
+	return false;
+}
+
+static void prove_net(struct tester *t, const struct ast_test *test)
+{
+	struct pol_verdict v;
+	struct pol_addr addr;
+	uint32_t rule;
+
+	if (!verb_reachable(t, test->nverb))
+		return;
+	if (!strcmp(test->str->text, "any")) {
+		if (!prove_no_net(t->img, test->nverb, &rule))
+			not_proved(t, test, rule, NULL);
+		return;
+	}
+	if (!expect_addr(test->str->text, &addr)) {
+		diag_error(t->u.diags, test->str->span, "P050",
+			   "an address to prove is \"any\", or like \"tcp 10.0.0.5:22\"");
+		return;
+	}
+	pol_eval_net(t->img, 0, test->nverb, &addr, &v);
+	if (v.action == POL_ALLOW)
+		not_proved(t, test, v.rule, NULL);
+}
+
 static void run_test(struct tester *t, const struct ast_test *test)
 {
-	if (test->kind == AST_TEST_EXPECT)
+	switch (test->kind) {
+	case AST_TEST_EXPECT:
 		expect(t, test);
-	else
-		resolve_unenforced(&t->u, test->span, "prove");
+		break;
+	case AST_TEST_NO_CALL:
+		prove_call(t, test);
+		break;
+	case AST_TEST_NO_VERB:
+		prove_verb(t, test);
+		break;
+	case AST_TEST_NO_NVERB:
+		prove_net(t, test);
+		break;
+	default:
+		resolve_unenforced(&t->u, test->span, "prove within");
+	}
 }
 
 static int run_all(struct tester *t, const struct pol_source *src, const struct pol_ast *ast,

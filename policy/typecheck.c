@@ -267,12 +267,8 @@ static const struct rcond *path_test(struct unit *u, const struct ast_cond *c, s
 
 	if (!resolve_path(u, c->path, c->kind == AST_COND_UNDER, p))
 		return NULL;
-	if (c->kind == AST_COND_UNDER) {
-		p->tail = true;
-		p->globstars = 1;
-		if (p->len == 1)
-			p->len = p->literal = p->nr_literal = 0; /* under / is everything */
-	}
+	if (c->kind == AST_COND_UNDER)
+		pattern_spread(p);
 	r->test.in.op = IMG_PATH;
 	r->test.pat = p;
 	return r;

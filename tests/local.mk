@@ -68,7 +68,8 @@ tests_unit_test_path_SOURCES = tests/unit/test_path.c tests/unit/file_test.h
 tests_unit_test_path_LDADD = $(file_libs)
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
-host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t tests/fuzz/replay.t
+host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
+	tests/fuzz/replay.t tests/policy/rows.t
 program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
@@ -102,6 +103,7 @@ check-host: all
 
 include tests/diag/local.mk
 include tests/fuzz/local.mk
+include tests/policy/local.mk
 
 # Data of tests: whole folders.
 dist-hook: dist-test-data

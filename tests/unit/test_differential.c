@@ -113,14 +113,17 @@ static void put_set(struct buf *b, unsigned set, unsigned width)
 	buf_puts(b, "}");
 }
 
-static void put_number_test(struct buf *b, const char *name, unsigned set, unsigned width)
+static void put_number_test(struct buf *b, const char *name, unsigned set, unsigned width,
+			    unsigned preds)
 {
 	static const char *const cmps[] = { "==", "!=", "<", "<=", ">", ">=" };
 	static const char *const bits[] = { "has", "any", "only" };
 	unsigned form = pick(10);
 
 	buf_printf(b, "%s ", name);
-	if (form < 4 || (form >= 6 && form < 9 && sysconst_is_enum((enum const_set)set))) {
+	if (form >= 6 && form < 9 && (!(preds & PRED_BITS) || sysconst_is_enum((enum const_set)set)))
+		form = 0;
+	if (form < 4) {
 		buf_printf(b, "%s ", PICK(cmps));
 		put_value(b, set, width);
 	} else if (form < 6) {
@@ -167,9 +170,9 @@ static void put_leaf(struct buf *b, const struct sys_desc *d)
 			f = sysdesc_field(1 + pick(FIELD_MAX - 1));
 		while (f->strct != a->strct);
 		snprintf(name, sizeof(name), "%s.%s", a->name, f->name);
-		put_number_test(b, name, f->set, 64);
+		put_number_test(b, name, f->set, 64, sysdesc_kind(f->kind)->preds);
 	} else if (k->preds & PRED_CMP) {
-		put_number_test(b, a->name, a->set, k->width);
+		put_number_test(b, a->name, a->set, k->width, k->preds);
 	} else {
 		put_leaf(b, d); /* some other argument */
 	}

@@ -1,0 +1,189 @@
+/* Policy tests as rows: FILE.rows beside FILE.pol holds lines of
+ *
+ *	call(arguments)  verdict  rule line
+ *
+ * judged by the compiled image through both gates. Verdicts are allow, terminate, deny ERRNO and
+ * emulate NUMBER; the line is where the deciding rule stands in FILE.pol (- for any). */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/fdx.h"
+#include "policy/compile.h"
+#include "policy/expect.h"
+
+static unsigned nr_tests, nr_failed;
+
+static void __attribute__((format(printf, 2, 3))) check(bool ok, const char *fmt, ...)
+{
+	va_list ap;
+
+	nr_tests++;
+	nr_failed += !ok;
+	printf("%sok %u - ", ok ? "" : "not ", nr_tests);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static char *skip(char *s)
+{
+	while (*s == ' ' || *s == '\t')
+		s++;
+	return s;
+}
+
+/* The next word, ended with a NUL; *s moves behind it. */
+static char *word(char **s)
+{
+	char *start = skip(*s), *end = start;
+
+	while (*end && !isspace((unsigned char)*end))
+		end++;
+	*s = *end ? end + 1 : end;
+	*end = 0;
+	return start;
+}
+
+/* O_RDWR|O_CREAT, 0x10, -1 */
+static bool number(char *text, uint64_t *out)
+{
+	char *save, *end;
+	uint64_t v;
+
+	*out = 0;
+	for (char *t = strtok_r(text, "|", &save); t; t = strtok_r(NULL, "|", &save)) {
+		if (!sysconst_find(t, &v)) {
+			v = strtoull(t, &end, 0);
+			if (*end)
+				return false;
+		}
+		*out |= v;
+	}
+	return true;
+}
+
+static bool argument(char *text, struct expect_arg *out)
+{
+	size_t len;
+
+	text = skip(text);
+	len = strlen(text);
+	while (len && text[len - 1] == ' ')
+		text[--len] = 0;
+	if (!strcmp(text, "any"))
+		return true;
+	if (*text == '"' && len >= 2 && text[len - 1] == '"') {
+		text[len - 1] = 0;
+		out->text = text + 1;
+		return true;
+	}
+	out->known = true;
+	return number(text, &out->value);
+}
+
+static bool parse_call(char *text, const struct sys_desc **d, struct expect_arg arg[SYS_MAX_ARGS])
+{
+	char *open = strchr(text, '('), *save;
+	unsigned n = 0;
+
+	memset(arg, 0, SYS_MAX_ARGS * sizeof(*arg));
+	if (!open)
+		return false;
+	*open = 0;
+	*d = sysdesc_by_name(text);
+	if (!*d)
+		return false;
+	for (char *a = strtok_r(open + 1, ",", &save); a; a = strtok_r(NULL, ",", &save))
+		if (n == SYS_MAX_ARGS || !argument(a, &arg[n++]))
+			return false;
+	return true;
+}
+
+static void describe(const struct pol_verdict *v, char *out, size_t size)
+{
+	const char *name = sysconst_name(CS_errno, (uint64_t)v->value);
+
+	if (v->action == POL_DENY)
+		snprintf(out, size, "deny %s", name ? name : "?");
+	else if (v->action == POL_EMULATE)
+		snprintf(out, size, "emulate %lld", (long long)v->value);
+	else
+		snprintf(out, size, "%s", v->action == POL_ALLOW ? "allow" : "terminate");
+}
+
+static void run_row(const struct pol_image *img, const char *file, unsigned line, char *row)
+{
+	struct expect_result r[EXPECT_MAX_RESULTS];
+	struct expect_arg arg[SYS_MAX_ARGS];
+	const struct sys_desc *d;
+	struct pol_rule_info info = { 0 };
+	char shown[256], want[64], got[64], *close = strrchr(row, ')'), *rest, *at;
+	const char *verdict, *why = NULL;
+	size_t n;
+
+	snprintf(shown, sizeof(shown), "%s:%u: %s", file, line, row);
+	if (close)
+		*close = 0;
+	rest = close ? close + 1 : row;
+	if (!close || !parse_call(row, &d, arg)) {
+		check(false, "%s: cannot be read", shown);
+		return;
+	}
+	verdict = word(&rest);
+	snprintf(want, sizeof(want), "%s", verdict);
+	if (!strcmp(verdict, "deny") || !strcmp(verdict, "emulate"))
+		snprintf(want, sizeof(want), "%s %s", verdict, word(&rest));
+	at = word(&rest);
+	n = expect_judge(img, 0, d, arg, r, &why);
+	if (n != 1) {
+		check(false, "%s: %zu different verdicts %s", shown, n, why ? why : "");
+		return;
+	}
+	describe(&r[0].v, got, sizeof(got));
+	pol_image_rule(img, r[0].v.rule, &info);
+	check(!strcmp(got, want) && (!strcmp(at, "-") || (unsigned)atoi(at) == info.line), "%s%s%s", shown,
+	      strcmp(got, want) ? ", got " : "", strcmp(got, want) ? got : "");
+	if (strcmp(at, "-") && (unsigned)atoi(at) != info.line)
+		printf("# decided by line %u: %s\n", info.line, info.text);
+}
+
+static void run_file(const char *pol)
+{
+	const char *dirs[] = { getenv("SBX_POLICY_PATH"), NULL };
+	struct pol_source src = { .path = pol, .include_dirs = dirs };
+	const struct pol_image *img = NULL;
+	struct sbx_err *e = NULL;
+	char rows[4096], *text = NULL, *save;
+	unsigned line = 0;
+	size_t len;
+
+	if (pol_compile(&src, 2, &img, &e) || !img) {
+		check(false, "%s compiles: %s", pol, e ? e->msg : "");
+		sbx_err_free(&e);
+		return;
+	}
+	snprintf(rows, sizeof(rows), "%.*srows", (int)(strlen(pol) - 3), pol);
+	if (fdx_read_file(rows, 1 << 20, &text, &len, &e)) {
+		check(false, "%s: %s", rows, e->msg);
+		sbx_err_free(&e);
+	}
+	save = text;
+	for (char *row; (row = strsep(&save, "\n"));) {
+		line++;
+		if (*row && *row != '#')
+			run_row(img, rows, line, row);
+	}
+	free(text);
+	pol_image_free(&img);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		run_file(argv[i]);
+	printf("1..%u\n", nr_tests);
+	return nr_failed || !nr_tests;
+}
