@@ -93,6 +93,42 @@ static void page_fault(struct task *t, const struct platform_event *ev)
 	}
 }
 
+static bool is_prefix(uint8_t b)
+{
+	return (b & 0xf0) == 0x40 || b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 ||
+	       b == 0x3e || b == 0x64 || b == 0x65 || b == 0xf2 || b == 0xf3;
+}
+
+/* INT n and far transfers fault with #GP in an app; a KVM that emulates privileged instructions in
+ * software may say #UD instead. */
+static bool is_far_transfer(struct task *t)
+{
+	uint8_t b[16];
+	unsigned n = sizeof(b), i = 0, reg;
+
+	while (n && gmem_read(t->proc->mm, b, gptr_at(t->regs->rip), n))
+		n--; /* the end of a mapping */
+	while (i < n && is_prefix(b[i]))
+		i++;
+	if (i >= n)
+		return false;
+	if (b[i] == 0xff && i + 1 < n && b[i + 1] < 0xc0) { /* far call and jump through memory */
+		reg = b[i + 1] >> 3 & 7;
+		return reg == 3 || reg == 5;
+	}
+	return b[i] == 0xcd || b[i] == 0xca || b[i] == 0xcb || b[i] == 0xcf;
+}
+
+static void invalid_opcode(struct task *t)
+{
+	if (!is_far_transfer(t)) {
+		raise_fault(t, SIGILL, ILL_ILLOPN, t->regs->rip);
+		return;
+	}
+	t->sig->trapno = VEC_GP;
+	raise_fault(t, SIGSEGV, SI_KERNEL, 0);
+}
+
 void task_fault(struct task *t, const struct platform_event *ev)
 {
 	uint64_t rip = t->regs->rip;
@@ -117,7 +153,7 @@ void task_fault(struct task *t, const struct platform_event *ev)
 		break;
 	case VEC_UD:
 	case VEC_NM:
-		raise_fault(t, SIGILL, ILL_ILLOPN, rip);
+		invalid_opcode(t);
 		break;
 	case VEC_MF:
 	case VEC_XM:

@@ -352,6 +352,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	*out = task_create(p, mm_as(p->mm), app_mask(&h->blocked), &err);
 	if (!*out)
 		return sbx_err_errno(e, -err, "cannot create an execution context");
+	(*out)->nice = getpriority(PRIO_PROCESS, 0);
 	current = *out;
 	if (load_program(*out, o, e))
 		return -1;

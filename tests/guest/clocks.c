@@ -143,7 +143,7 @@ static void test_itimer(void)
 	t = now(CLOCK_PROCESS_CPUTIME_ID);
 	while (!hits)
 		burn(0.001);
-	printf("prof: sig %d %s\n", last.si_signo, about(now(CLOCK_PROCESS_CPUTIME_ID) - t, 18));
+	printf("prof: sig %d %s\n", last.si_signo, about(now(CLOCK_PROCESS_CPUTIME_ID) - t, 4));
 	say("bad itimer", syscall(SYS_setitimer, 7, &it, NULL));
 }
 
