@@ -63,7 +63,8 @@ size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_s
 struct pol_grant {
 	const char *root; /* not terminated */
 	size_t root_len;
-	bool allows; /* grants verbs; else refuses or hides */
+	uint32_t verbs; /* POL_V_* that it decides */
+	bool allows;	/* grants verbs; else refuses or hides */
 };
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
 

@@ -79,8 +79,7 @@ static bool path_gate(struct task *t, struct sysargs *a, int k, struct pol_verdi
 	if (p && p->path_len) {
 		obj.verbs = vfs_role_verbs(role, a, p);
 		if (obj.verbs) {
-			pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), obj.verbs,
-				      p->path, p->path_len, v);
+			vfs_judge(p->path, p->path_len, obj.verbs, v);
 			if (v->action != POL_ALLOW || (v->flags & POL_F_LOG))
 				auditx_path(t, a, v, &obj);
 			if (v->action != POL_ALLOW)

@@ -267,7 +267,8 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 		struct vnode *root;
 		int r;
 
-		if (!g.allows || g.root_len >= sizeof(path) ||
+		/* To look at a directory on the way to a grant is not to have what is in it. */
+		if (!g.allows || !(g.verbs & ~(uint32_t)POL_V_STAT) || g.root_len >= sizeof(path) ||
 		    !below_scratch(img, g.root, g.root_len) ||
 		    vfs_mount_of(g.root, g.root_len)->root->ops == &hostfs_ops)
 			continue;
@@ -283,6 +284,58 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 			return sbx_err_errno(e, -r, "cannot show %s in its scratch", path);
 	}
 	return 0;
+}
+
+/* ---- the files gate ---- */
+
+static bool is_scratch_rule(uint32_t rule)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; i < pol_image_scratch(sandbox.image, i, &s); i++)
+		if (s.rule == rule)
+			return true;
+	return false;
+}
+
+static bool granted_by_scratch(const char *path, size_t len, uint32_t verb)
+{
+	struct pol_verdict v;
+
+	pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), verb, path, len, &v);
+	return v.action == POL_ALLOW && is_scratch_rule(v.rule);
+}
+
+/* Verbs that path has only because a scratch covers its name, while it is the host's file. */
+static uint32_t not_meant(const char *path, size_t len, uint32_t verbs)
+{
+	uint32_t out = 0;
+
+	if (!below_scratch(sandbox.image, path, len) ||
+	    vfs_mount_of(path, len)->root->ops != &hostfs_ops)
+		return 0;
+	for (uint32_t verb = 1; verb < POL_V_ALL; verb <<= 1)
+		if (verbs & verb && granted_by_scratch(path, len, verb))
+			out |= verb;
+	return out;
+}
+
+void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v)
+{
+	pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), verbs, path, len, v);
+	if (v->action == POL_ALLOW && not_meant(path, len, verbs))
+		*v = (struct pol_verdict){.action = POL_DENY,
+					  .flags = POL_F_LOG | POL_F_DEFAULT,
+					  .gate = POL_GATE_FILES,
+					  .value = EPERM,
+					  .rule = v->rule};
+}
+
+uint32_t vfs_verbs(const char *path, size_t len)
+{
+	uint32_t verbs = pol_path_verbs(sandbox.image, atomic_load(&sandbox.phase), path, len);
+
+	return verbs & ~not_meant(path, len, verbs);
 }
 
 static const char *fstype_name(const struct vnode *n)
@@ -377,7 +430,7 @@ int vfs_file_adopt(struct file *f, struct vnode *n, const char *path)
 	free(f->path);
 	f->path = copy;
 	if (sandbox.image)
-		f->verbs = pol_path_verbs(sandbox.image, sandbox.phase, path, strlen(path));
+		f->verbs = vfs_verbs(path, strlen(path));
 	f->append_only = file_can_write(f) && !(f->verbs & POL_V_WRITE) && f->verbs & POL_V_APPEND;
 	return 0;
 }
@@ -411,7 +464,7 @@ int vfs_open_exec(struct task *t, const char *path, struct file **out)
 	if (r)
 		return r;
 	if (sandbox.image)
-		pol_eval_path(sandbox.image, sandbox.phase, POL_V_EXEC, v->path, v->path_len, &verdict);
+		vfs_judge(v->path, v->path_len, POL_V_EXEC, &verdict);
 	if (verdict.action != POL_ALLOW)
 		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
 	else if (v->node->type != S_IFREG)

@@ -157,6 +157,12 @@ struct sysargs;
 unsigned vfs_role_flags(enum path_role role, const struct sysargs *a);
 uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p);
 
+/* The files gate on a canonical path: as the policy says, except that a scratch grants nothing on the
+ * host's files that a more specific grant shows inside it. */
+void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v);
+/* All verbs that the path has, in the same way. */
+uint32_t vfs_verbs(const char *path, size_t len);
+
 /* Opens a program or interpreter by host rules: canonical path judged with verb exec. */
 int vfs_open_exec(struct task *t, const char *path, struct file **out);
 
