@@ -15,16 +15,18 @@ parser_libparser_a_SOURCES = \
 	parser/source.c parser/source.h \
 	parser/token.c \
 	parser/yaml.c parser/yaml.h
-nodist_parser_libparser_a_SOURCES = parser/grammar.c parser/grammar.h parser/lexer.c
 parser_libparser_a_CPPFLAGS = $(AM_CPPFLAGS) $(YAML_CFLAGS)
 
+# Generated, not in git, but in the tarball: a release is built without bison and flex.
+parser_libparser_a_SOURCES += parser/grammar.c parser/grammar.h parser/lexer.c
 EXTRA_DIST += parser/grammar.y parser/lexer.l
 BUILT_SOURCES += parser/grammar.h
-CLEANFILES += parser/grammar.c parser/grammar.h parser/lexer.c
+MAINTAINERCLEANFILES = parser/grammar.c parser/grammar.h parser/lexer.c
 
 parser/grammar.c: parser/grammar.y
 	@$(MKDIR_P) parser
-	$(AM_V_GEN)$(BISON) -Wall -Werror --defines=parser/grammar.h -o $@ $(srcdir)/parser/grammar.y
+	$(AM_V_GEN)$(BISON) -Wall -Werror --defines=parser/grammar.h -o $@ $(srcdir)/parser/grammar.y && \
+		touch parser/grammar.h
 parser/grammar.h: parser/grammar.c
 	@test -f $@ || { rm -f parser/grammar.c; $(MAKE) $(AM_MAKEFLAGS) parser/grammar.c; }
 parser/lexer.c: parser/lexer.l
