@@ -120,11 +120,11 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 	struct expect_arg arg[SYS_MAX_ARGS];
 	const struct sys_desc *d;
 	struct pol_rule_info info = { 0 };
-	char shown[256], want[64], got[64], *close = strrchr(row, ')'), *rest, *at;
+	char shown[512], want[64], got[64], *close = strrchr(row, ')'), *rest, *at;
 	const char *verdict, *why = NULL;
 	size_t n;
 
-	snprintf(shown, sizeof(shown), "%s:%u: %s", file, line, row);
+	snprintf(shown, sizeof(shown), "%.200s:%u: %.200s", file, line, row);
 	if (close)
 		*close = 0;
 	rest = close ? close + 1 : row;
@@ -133,9 +133,9 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 		return;
 	}
 	verdict = word(&rest);
-	snprintf(want, sizeof(want), "%s", verdict);
+	snprintf(want, sizeof(want), "%.20s", verdict);
 	if (!strcmp(verdict, "deny") || !strcmp(verdict, "emulate"))
-		snprintf(want, sizeof(want), "%s %s", verdict, word(&rest));
+		snprintf(want, sizeof(want), "%.20s %.40s", verdict, word(&rest));
 	at = word(&rest);
 	n = expect_judge(img, 0, d, arg, r, &why);
 	if (n != 1) {
