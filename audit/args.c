@@ -47,6 +47,8 @@ static void put_number(struct buf *b, unsigned kind, enum const_set set, uint64_
 		put_name(b, name);
 	else if (k && k->is_signed)
 		buf_printf(b, "%lld", (long long)v);
+	else if (v > INT64_MAX) /* readers of JSON have no wider integers */
+		put_hex(b, v);
 	else
 		buf_printf(b, "%llu", (unsigned long long)v);
 }
