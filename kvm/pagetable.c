@@ -244,14 +244,19 @@ struct change {
 	bool shoot;
 };
 
-/* Replaces an entry and notes what that leaves behind. */
+/* Replaces an entry and notes what that leaves behind. An entry that goes on naming the same page
+ * stays accessed: translations of it may be cached. */
 static void replace(struct platform_as *as, pte_t *e, uint64_t new, struct change *c)
 {
-	uint64_t old = atomic_load_explicit(e, memory_order_relaxed);
+	uint64_t old = atomic_load_explicit(e, memory_order_relaxed), now;
 
 	if (!((old | new) & PTE_P))
 		return;
-	old = atomic_exchange(e, new);
+	do {
+		now = new;
+		if ((old & new & PTE_P) && !((old ^ new) & PTE_ADDR))
+			now |= old & (PTE_A | PTE_D);
+	} while (!atomic_compare_exchange_weak(e, &old, now));
 	if (!narrows(old, new) || !(old & PTE_A))
 		return;
 	c->shoot = true;

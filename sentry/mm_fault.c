@@ -4,7 +4,6 @@
 #include "sentry/mm_impl.h"
 
 #define FAULT_AROUND_FILE (512 * PAGE_SIZE) /* file pages are mapped this far around a fault */
-#define NEAR_PAGES	  8u		   /* made by the host with a first fault */
 #define NEAR_FILE	  (16 * PAGE_SIZE) /* mapped by the host with a fault in a file */
 #define STACK_STEP	  (64 * 1024ull)
 #define PROT_ALL	  (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -88,17 +87,6 @@ static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
 	return order;
 }
 
-/* Of a first block, the host makes the few pages around the fault; once faults are sequential, all. */
-static void populate_block(uint32_t first, unsigned order, uint64_t at)
-{
-	uint32_t near = (uint32_t)at & ~(NEAR_PAGES - 1);
-
-	if (order > MM_FAULT_ORDER || (1u << order) <= NEAR_PAGES)
-		pgpool_populate(first, 1u << order);
-	else
-		pgpool_populate(first + near, NEAR_PAGES);
-}
-
 /* Allocates and maps a block around page, which has none. */
 static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct pagemap *pages,
 				       uint64_t page)
@@ -121,7 +109,7 @@ static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct page
 		pagemap_set(pages, index + i, first + i);
 	v->last_start = start;
 	v->last_end = start + (PAGE_SIZE << order);
-	populate_block(first, order, (page - start) >> PGPOOL_SHIFT);
+	pgpool_populate(first, 1u << order);
 	if (map_run(mm, v, start, (uint64_t)first << PGPOOL_SHIFT, PAGE_SIZE << order,
 		    PLATFORM_HOT) < 0)
 		return MM_FAULT_NOMEM;

@@ -16,6 +16,7 @@
 #define NONE	      UINT32_MAX
 #define DIRTY_RUNS    64
 #define DIRTY_MAX     1024 /* pages waiting for the host to drop their contents */
+#define SLACK_PAGES   1024 /* that the sentry may grow by without it being the program's fault */
 #define WINDOW_MAX    (8ull << 40)
 #define PAGES_OF(len) ((len) >> PGPOOL_SHIFT)
 
@@ -60,6 +61,7 @@ static struct {
 	uint64_t used;	       /* anonymous pages in use */
 	uint64_t limit;	       /* pages; 0: none */
 	uint64_t check_at;     /* look at the host's figure when used gets here */
+	uint64_t own;	       /* pages that the sentry itself had at the start */
 	int statm;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .statm = -1};
 
@@ -71,6 +73,21 @@ static void *meta_map(size_t bytes)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Resident pages of this process, with or without those of files; 0 when it cannot be told. */
+static uint64_t resident_pages(bool files)
+{
+	unsigned long size, resident, shared;
+	char text[128];
+	ssize_t n = pool.statm < 0 ? -1 : pread(pool.statm, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	if (sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3 || shared > resident)
+		return 0;
+	return files ? resident : resident - shared;
 }
 
 int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
@@ -92,6 +109,7 @@ int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 	for (unsigned i = 0; i <= LIST_BIG; i++)
 		pool.head[i] = NONE;
 	pool.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	pool.own = resident_pages(false);
 	pool.limit = PAGES_OF(limit_bytes);
 	if (limit_bytes && !pool.limit)
 		pool.limit = 1;
@@ -358,21 +376,6 @@ static void dirty_add(uint32_t page, uint32_t n)
 
 /* ---- the limit ---- */
 
-/* Resident pages of this process, with or without those of files; 0 when it cannot be told. */
-static uint64_t resident_pages(bool files)
-{
-	unsigned long size, resident, shared;
-	char text[128];
-	ssize_t n = pool.statm < 0 ? -1 : pread(pool.statm, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	if (sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3 || shared > resident)
-		return 0;
-	return files ? resident : resident - shared;
-}
-
 /* May n more pages be used? Counting what was made present overstates: at the limit the host's own
  * figure decides, and how far it is from the limit says when to look again. */
 static bool limit_allows(uint64_t n)
@@ -385,8 +388,9 @@ static bool limit_allows(uint64_t n)
 	if (pool.used + n <= pool.limit)
 		return true;
 	real = resident_pages(false);
-	if (!real || real + n > pool.limit)
+	if (!real || real - MIN(real, pool.own) + n > pool.limit)
 		return false;
+	real -= MIN(real, pool.own);
 	pool.check_at = pool.used + n + (pool.limit - real - n) / 2;
 	return true;
 }
@@ -493,7 +497,7 @@ uint64_t pgpool_resident_all(void)
 
 bool pgpool_over_limit(void)
 {
-	return pool.limit && resident_pages(false) > pool.limit;
+	return pool.limit && resident_pages(false) > pool.limit + pool.own + SLACK_PAGES;
 }
 
 /* ---- ranges for files ---- */

@@ -15,6 +15,7 @@
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
 #include "sentry/file.h"
+#include "sentry/pgpool.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
 #include "sentry/timer.h"
@@ -396,6 +397,10 @@ static void once_a_second(uint64_t now)
 		return;
 	last = now;
 	vdso_update();
+	if (pgpool_over_limit()) {
+		log_error("the program holds more memory than limits.memory allows; it is stopped");
+		sandbox_end(128 + SIGKILL, "memory limit");
+	}
 	if (!sandbox.audit)
 		return;
 	audit_tick(sandbox.audit);
