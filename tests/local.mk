@@ -70,7 +70,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
-program_tests = tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
+program_tests = tests/cli/files.t tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.

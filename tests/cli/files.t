@@ -1,0 +1,176 @@
+#!/bin/sh
+# TAP: the files section: what each verb opens, and that nothing widens it: links, renames, "..",
+# descriptors, magic links. One program reports what it could do; the report is compared.
+: "${srcdir:=.}"
+. "$srcdir/tests/lib.sh"
+need_sbx
+new_dir
+SBX=$(realpath "$SBX")
+export LC_ALL=C SBX_POLICY_PATH
+SBX_POLICY_PATH=$(realpath "$policies")
+cd "$dir" || exit 1
+
+mkdir -p tree/ro tree/rw tree/drop tree/out tree/shut tree/linkable tree/hid/deep
+echo readable >tree/ro/file
+echo secret >tree/shut/file
+echo hidden >tree/hid/deep/file
+echo other >tree/drop/file
+echo source >tree/linkable/file
+printf 'old\n' >tree/log
+ln -s ../shut/file tree/rw/tosecret
+ln -s ../ro/file tree/rw/toreadable
+ln -s .. tree/rw/up
+
+cat >t.pol <<P
+sbx: 1
+abi: linux-6.12
+name: files
+use: [sbx/dynamic]
+default: deny as EPERM
+unknown: deny as ENOSYS
+files: |
+  read,list,exec /usr/bin/** /usr/share/** /etc/perl/** /usr/local/share/perl/** /usr/local/lib/**
+  list           $dir/tree
+  read           $dir/ops.pl
+  read,list      $dir/tree/ro/**
+  read,list,write,create,delete $dir/tree/rw/**
+  list,create,write,delete      $dir/tree/drop/**
+  read,list,create,delete       $dir/tree/out/**
+  read,link      $dir/tree/linkable/**
+  append         $dir/tree/log
+  hide           $dir/tree/hid/**
+rules: |
+  allow @core, @mem, @io, @poll, @signal, @time, @random, @thread, @file
+P
+
+cat >ops.pl <<'P'
+use Fcntl; use POSIX ();
+chdir "tree" or die $!;
+sub r { my ($what, $ok) = @_; my $e = $!; print "$what: ", ($ok ? "ok" : $e), "\n"; }
+sub rd { my $p = shift; r("read $p", open(my $f, "<", $p)); }
+sub wr { my $p = shift; r("write $p", sysopen(my $f, $p, O_WRONLY | O_CREAT | O_TRUNC, 0644)); }
+rd $_ for qw(ro/file shut/file hid/deep/file drop/file rw/tosecret rw/toreadable
+	ro/../shut/file rw/up/ro/file rw/up/shut/file rw/../../tree/shut/file shut/none ro/none);
+wr $_ for qw(ro/file ro/new rw/new rw/tosecret drop/new out/new shut/file);
+r("stat secret", stat "shut/file"); r("stat hidden", stat "hid/deep/file"); r("stat hid", stat "hid");
+opendir(my $d, "."); print join(" ", sort grep { !/^\./ } readdir $d), "\n";
+r("list shut", opendir(my $d2, "shut/.")); r("list hid", opendir(my $d3, "hid"));
+# append only
+r("append", sysopen(my $l, "log", O_WRONLY | O_APPEND)); syswrite $l, "new\n";
+my $fl = fcntl($l, F_GETFL, 0);
+r("clear O_APPEND", fcntl($l, F_SETFL, 0)); r("ftruncate", truncate($l, 0));
+r("write log", sysopen(my $l2, "log", O_WRONLY)); r("truncate log", truncate("log", 0));
+r("append and truncate", sysopen(my $l3, "log", O_WRONLY | O_APPEND | O_TRUNC));
+r("read log", sysopen(my $l4, "log", O_RDWR | O_APPEND));
+seek $l, 0, 0; syswrite $l, "end\n"; print -s "log", "\n";
+# renames and links never widen
+r("rename rw to rw", rename "rw/new", "rw/newer");
+r("rename drop to rw", rename "drop/file", "rw/gained"); r("rename drop to drop", rename "drop/file", "drop/moved");
+r("rename ro away", rename "ro/file", "rw/stolen"); r("rename onto ro", rename "rw/newer", "ro/file");
+r("rename rw to out", rename "rw/newer", "out/kept"); r("rename back", rename "out/kept", "rw/newer");
+r("link ro", link "ro/file", "rw/linked"); r("link linkable to rw", link "linkable/file", "rw/linked");
+r("link linkable to out", link "linkable/file", "out/linked");
+r("symlink", symlink "../shut/file", "rw/mine"); rd "rw/mine";
+# descriptors carry no more than they were opened with
+open(my $f, "<", "ro/file"); r("fchmod of ro", chmod 0600, $f); r("chmod of ro", chmod 0600, "ro/file");
+r("reopen to write", sysopen(my $g, "/proc/self/fd/" . fileno($f), O_WRONLY));
+r("reopen to read", sysopen(my $h, "/proc/self/fd/" . fileno($f), O_RDONLY));
+r("chmod of rw", chmod 0600, "rw/newer"); r("utime of ro", utime 1, 1, "ro/file");
+r("unlink ro", unlink "ro/file"); r("unlink rw", unlink "rw/newer"); r("rmdir ro", rmdir "ro");
+r("mkdir ro", mkdir "ro/d"); r("mkdir rw", mkdir "rw/d"); r("mkdir there", mkdir "ro");
+r("fifo", POSIX::mkfifo("rw/p", 0600));
+P
+cat >want <<'W'
+read ro/file: ok
+read shut/file: Operation not permitted
+read hid/deep/file: No such file or directory
+read drop/file: Operation not permitted
+read rw/tosecret: Operation not permitted
+read rw/toreadable: ok
+read ro/../shut/file: Operation not permitted
+read rw/up/ro/file: ok
+read rw/up/shut/file: Operation not permitted
+read rw/../../tree/shut/file: Operation not permitted
+read shut/none: Operation not permitted
+read ro/none: No such file or directory
+write ro/file: Operation not permitted
+write ro/new: Operation not permitted
+write rw/new: ok
+write rw/tosecret: Operation not permitted
+write drop/new: ok
+write out/new: Operation not permitted
+write shut/file: Operation not permitted
+stat secret: Operation not permitted
+stat hidden: No such file or directory
+stat hid: No such file or directory
+drop linkable log out ro rw shut
+list shut: Operation not permitted
+list hid: No such file or directory
+append: ok
+clear O_APPEND: Operation not permitted
+ftruncate: Operation not permitted
+write log: Operation not permitted
+truncate log: Operation not permitted
+append and truncate: Operation not permitted
+read log: Operation not permitted
+12
+rename rw to rw: ok
+rename drop to rw: Operation not permitted
+rename drop to drop: ok
+rename ro away: Operation not permitted
+rename onto ro: Operation not permitted
+rename rw to out: ok
+rename back: Operation not permitted
+link ro: Operation not permitted
+link linkable to rw: Operation not permitted
+link linkable to out: ok
+symlink: ok
+read rw/mine: Operation not permitted
+fchmod of ro: Operation not permitted
+chmod of ro: Operation not permitted
+reopen to write: Operation not permitted
+reopen to read: ok
+chmod of rw: ok
+utime of ro: Operation not permitted
+unlink ro: Operation not permitted
+unlink rw: ok
+rmdir ro: Operation not permitted
+mkdir ro: Operation not permitted
+mkdir rw: ok
+mkdir there: File exists
+fifo: ok
+W
+# "rename back" leaves the file in out: it is put back where the later lines look for it.
+sed -i 's|^r("chmod of rw"|wr "rw/newer"; &|; ' ops.pl
+sed -i 's|^chmod of rw|write rw/newer: ok\n&|' want
+timeout 60 "$SBX" --policy t.pol run /usr/bin/perl ops.pl >got 2>err </dev/null
+echo "status $?" >>got
+echo "status 0" >>want
+{ diff want got; head -5 err; } >why
+cmp -s want got && tap_ok "every verb" || tap_not_ok "every verb" why
+[ "$(cat tree/log)" = "old
+new
+end" ] && tap_ok "the log was only appended to" || tap_not_ok "the log was only appended to" tree/log
+
+# limits.output: what the limit allows is written, not a byte more.
+sed 's/^name:.*/name: files\nlimits: {output: 1KiB}/' t.pol >limit.pol
+timeout 60 "$SBX" --policy limit.pol run /usr/bin/perl -e '$| = 1; print "x" x 77 while 1' >o 2>e
+st=$?
+{ echo "status $st, bytes $(wc -c <o)"; cat e; } >why
+[ $st -gt 128 ] && [ "$(wc -c <o)" = 1024 ] && tap_ok "limits.output" || tap_not_ok "limits.output" why
+
+# SIGPIPE
+(
+	timeout 60 "$SBX" --policy t.pol run /usr/bin/perl -e '$| = 1; print "x\n" x 99 while 1' 2>e
+	echo $? >st
+) | head -1 >o
+[ "$(cat st)" = 141 ] && tap_ok "SIGPIPE" || tap_not_ok "SIGPIPE" st
+
+# O_NONBLOCK of the app on a description that the host shares: emulated, the host's flag stays.
+mkfifo pipe
+timeout 60 "$SBX" --policy t.pol run /usr/bin/perl -MFcntl -e '
+	fcntl(STDIN, F_SETFL, fcntl(STDIN, F_GETFL, 0) | O_NONBLOCK);
+	print defined(sysread(STDIN, $b, 1)) ? "read" : "$!", "\n"' <>pipe >o 2>e
+grep -q 'Resource temporarily unavailable' o && tap_ok "O_NONBLOCK on standard input" ||
+	tap_not_ok "O_NONBLOCK on standard input" e
+tap_end
