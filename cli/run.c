@@ -55,8 +55,7 @@ static const struct option long_options[] = {
 static int bad_usage(const char *msg, const char *arg)
 {
 	if (msg)
-		fprintf(stderr, "sbx: run: %s%s\n", msg, arg ? arg : "");
-	fprintf(stderr, "Try 'sbx run --help'.\n");
+		fprintf(stderr, "sbx: run: %s%s; see 'sbx run --help'\n", msg, arg ? arg : "");
 	return SBX_EXIT_SETUP;
 }
 
@@ -174,6 +173,17 @@ static int load_policy(struct run_opts *o, const struct pol_image **img, struct 
 	return r;
 }
 
+/* Says on stderr why the run was ended from outside the program: nothing else would. */
+static void say_end(const char *reason)
+{
+	size_t n = reason ? strlen(reason) : 0;
+
+	if (n > 6 && !strcmp(reason + n - 6, " limit"))
+		fprintf(stderr, "sbx: ended at the policy's %s\n", reason);
+	else if (reason && !strncmp(reason, "terminated by policy", 20))
+		fprintf(stderr, "sbx: %s\n", reason);
+}
+
 static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **e)
 {
 	const struct pol_image *img = NULL;
@@ -207,6 +217,7 @@ static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **
 		*status = *e && (*e)->status ? (*e)->status : SBX_EXIT_SETUP;
 	audit_close(&log, *status, sandbox.end_reason ? sandbox.end_reason : *e ? (*e)->msg : "",
 		    &sandbox.totals);
+	say_end(sandbox.end_reason);
 	return *e ? -1 : 0;
 }
 

@@ -1,4 +1,6 @@
 /* One system call: decode, decide, audit, invoke. Nothing has an effect before every gate passed. */
+#include <stdatomic.h>
+#include <stdio.h>
 #include <errno.h>
 #include <sys/syscall.h>
 #include "sentry/auditx.h"
@@ -110,8 +112,21 @@ static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *
 	return false;
 }
 
+/* Ends the run, naming the rule that wanted it so. */
+static void terminate(const struct sysargs *a, const struct pol_verdict *v)
+{
+	static char why[512]; /* lives on as the sandbox's end_reason */
+	static atomic_flag taken = ATOMIC_FLAG_INIT;
+	struct pol_rule_info r;
+
+	if (!atomic_flag_test_and_set(&taken) && pol_image_rule(sandbox.image, v->rule, &r))
+		snprintf(why, sizeof(why), "terminated by policy: %s at %s:%u: %s",
+			 a->desc ? a->desc->name : "call", r.file, r.line, r.text);
+	sandbox_end(SBX_EXIT_TERMINATED, *why ? why : "terminated by policy");
+}
+
 /* What a verdict other than ALLOW makes of the call. */
-static long refuse(struct task *t, const struct pol_verdict *v)
+static long refuse(struct task *t, const struct sysargs *a, const struct pol_verdict *v)
 {
 	switch (v->action) {
 	case POL_EMULATE:
@@ -122,7 +137,7 @@ static long refuse(struct task *t, const struct pol_verdict *v)
 		return -v->value;
 	default:
 		t->totals.terminate++;
-		sandbox_end(SBX_EXIT_TERMINATED, "terminated by policy");
+		terminate(a, v);
 		return -EPERM;
 	}
 }
@@ -137,7 +152,7 @@ static long decide_and_run(struct task *t, struct sysargs *a)
 	if (v.action != POL_ALLOW) {
 		if (v.flags & POL_F_LOG)
 			auditx_call(t, a, &v);
-		return refuse(t, &v);
+		return refuse(t, a, &v);
 	}
 	if (!handler) {
 		auditx_unimplemented(t, a->nr);
@@ -145,7 +160,7 @@ static long decide_and_run(struct task *t, struct sysargs *a)
 	}
 	if (!object_gates(t, a, &obj, &err)) {
 		if (obj.action != POL_ALLOW)
-			return refuse(t, &obj);
+			return refuse(t, a, &obj);
 		t->totals.allow++;
 		return err;
 	}

@@ -12,7 +12,6 @@
 #include "sentry/task.h"
 #include "sentry/vfs.h"
 
-#define STATUS_OUTPUT_LIMIT (128 + SIGXFSZ)
 
 const struct file_ops file_host_ops;
 
@@ -216,7 +215,7 @@ static ssize_t write_counted(struct task *t, struct file *f, const struct iovec 
 		r = write_any(t, f, iov, n, off, flags);
 	atomic_fetch_sub(&sandbox.output_bytes, want - (r > 0 ? (size_t)r : 0));
 	if (want > room && (r >= 0 && (size_t)r == room))
-		sandbox_end(STATUS_OUTPUT_LIMIT, "output limit");
+		sandbox_end(128 + SIGKILL, "output limit");
 	return r;
 }
 
