@@ -49,7 +49,7 @@ static ssize_t path_text(struct file *f, char *buf, size_t size)
 {
 	char path[PATH_MAX + 16];
 
-	if (f->node && !vfs_node_path(f->node, path, PATH_MAX))
+	if (f->node && vfs_node_path(f->node, path, PATH_MAX) >= 0)
 		return procfs_text(path, buf, size);
 	if (!f->path)
 		return -ENOENT;

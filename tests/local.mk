@@ -19,6 +19,7 @@ guest_tests = \
 	tests/guest/clocks tests/guest/futexes tests/guest/sigs tests/guest/tasks \
 	tests/guest/mmap tests/guest/mremap \
 	tests/guest/threads64 tests/guest/vector \
+	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
 	tests/guest/hello
 
 hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/race_path tests/hostile/ring
@@ -28,6 +29,7 @@ unit_tests = tests/table/test_table
 if HAVE_CMOCKA
 unit_tests += \
 	tests/unit/test_base \
+	tests/unit/test_confine \
 	tests/unit/test_differential \
 	tests/unit/test_elf \
 	tests/unit/test_epoll \
@@ -38,6 +40,8 @@ unit_tests += \
 	tests/unit/test_net \
 	tests/unit/test_parser \
 	tests/unit/test_path \
+	tests/unit/test_procfs \
+	tests/unit/test_tmpfs \
 	tests/unit/test_vdso
 endif
 check_PROGRAMS += $(unit_tests)
@@ -57,6 +61,16 @@ policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS
 tests_unit_test_differential_LDADD = $(policy_libs)
 tests_unit_test_image_SOURCES = tests/unit/test_image.c $(exercise_image)
 tests_unit_test_image_LDADD = $(policy_libs)
+# All of the sentry over the fake platform.
+sentry_test_libs = sentry/libsentry.a audit/libaudit.a policy/libpolicy.a base/libbase.a \
+	$(CMOCKA_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) $(MD_LIBS) -lpthread
+fake_platform = tests/unit/fake_platform.c tests/unit/fake_platform.h
+tests_unit_test_confine_SOURCES = tests/unit/test_confine.c tests/unit/file_test.h $(fake_platform)
+tests_unit_test_confine_LDADD = $(sentry_test_libs)
+tests_unit_test_procfs_SOURCES = tests/unit/test_procfs.c tests/unit/file_test.h $(fake_platform)
+tests_unit_test_procfs_LDADD = $(sentry_test_libs)
+tests_unit_test_tmpfs_SOURCES = tests/unit/test_tmpfs.c tests/unit/file_test.h $(fake_platform)
+tests_unit_test_tmpfs_LDADD = $(sentry_test_libs)
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
