@@ -178,27 +178,30 @@ static int compare(const struct weight *a, const struct weight *b)
 
 struct best {
 	bool found, implied, grant;
+	unsigned order; /* in the text */
 	struct weight w;
 	struct refint_verdict v;
 };
 
-static void offer(struct best *b, const struct weight *w, bool implied, bool grant,
-		  const struct refint_verdict *v)
+/* Takes new when it decides rather than what is there: the more specific, a refusal before a grant,
+ * what is written first. */
+static void offer(struct best *b, const struct best *new)
 {
 	int r = 1;
 
 	if (b->found) {
-		r = w->exact - b->w.exact;
+		r = new->w.exact - b->w.exact;
 		if (!r)
-			r = b->implied - implied;
+			r = b->implied - new->implied;
 		if (!r)
-			r = compare(w, &b->w);
+			r = compare(&new->w, &b->w);
 		if (!r)
-			r = b->grant - grant; /* a refusal wins */
+			r = b->grant - new->grant;
+		if (!r)
+			r = new->order < b->order;
 	}
-	if (r <= 0)
-		return; /* what came first stays */
-	*b = (struct best){ true, implied, grant, *w, *v };
+	if (r > 0)
+		*b = *new;
 }
 
 static void file_verdict(const struct refint *r, const struct ast_file *f, struct refint_verdict *v)
@@ -251,27 +254,29 @@ static bool is_parent(const struct text *t, const char *path)
 static void look(const struct refint *r, uint32_t verb, const char *path, struct best *b)
 {
 	const struct pol_ast *files[REFINT_FILES];
-	unsigned n = refint_files(r, files);
+	unsigned n = refint_files(r, files), order = 0;
 	static struct text t;
 
 	for (unsigned i = 0; i < n; i++) {
 		for (const struct ast_file *f = files[i]->files; f; f = f->next) {
 			bool grant = f->kind == AST_FILE_GRANT || f->kind == AST_FILE_SCRATCH;
-			struct refint_verdict v;
+			struct best new = { .found = true, .grant = grant };
 
-			file_verdict(r, f, &v);
+			file_verdict(r, f, &new.v);
 			for (const struct ast_path *p = f->paths; p; p = p->next) {
-				struct weight w, parent = { .exact = true, .prefix = strlen(path),
-							    .chars = strlen(path) };
-				struct refint_verdict pv = v;
+				struct best parent = new;
 
+				new.order = parent.order = order++;
 				expand(r, p, f->kind == AST_FILE_SCRATCH, &t);
-				w = weigh(&t);
-				pv.flags = 0;
+				new.w = weigh(&t);
+				parent.implied = true;
+				parent.v.flags = 0;
+				parent.w = (struct weight){ .exact = true, .prefix = strlen(path),
+							    .chars = strlen(path) };
 				if ((verbs_of(f) & verb) && matches(&t, path))
-					offer(b, &w, false, grant, &v);
+					offer(b, &new);
 				else if (grant && verb == POL_V_STAT && is_parent(&t, path))
-					offer(b, &parent, true, true, &pv);
+					offer(b, &parent);
 			}
 		}
 	}
@@ -295,7 +300,7 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 		if (!b.found)
 			missing = true;
 		else if (!b.grant)
-			offer(&worst, &b.w, b.implied, false, &b.v);
+			offer(&worst, &b);
 	}
 	free(copy);
 	if (worst.found) {
