@@ -39,6 +39,7 @@ unit_tests += \
 	tests/unit/test_mm \
 	tests/unit/test_net \
 	tests/unit/test_parser \
+	tests/unit/test_task \
 	tests/unit/test_path \
 	tests/unit/test_procfs \
 	tests/unit/test_tmpfs \
@@ -55,6 +56,11 @@ tests_unit_test_elf_SOURCES = tests/unit/test_elf.c tests/unit/elf_make.h
 tests_unit_test_elf_LDADD = $(mm_libs)
 tests_unit_test_loader_SOURCES = tests/unit/test_loader.c tests/unit/elf_make.h $(mm_fixture)
 tests_unit_test_loader_LDADD = $(mm_libs)
+tests_unit_test_task_SOURCES = tests/unit/test_task.c \
+	tests/unit/task_fixture.c tests/unit/task_fixture.h \
+	tests/unit/fake_platform.c tests/unit/fake_platform.h
+tests_unit_test_task_LDADD = sentry/libsentry.a audit/libaudit.a policy/libpolicy.a base/libbase.a \
+	$(CMOCKA_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_vdso_SOURCES = tests/unit/test_vdso.c $(mm_fixture)
 tests_unit_test_vdso_LDADD = $(mm_libs)
 policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
