@@ -229,7 +229,7 @@ static int tmpfs_mknod(struct vnode *dir, const char *name, mode_t mode, dev_t d
 {
 	if (!(mode & S_IFMT))
 		mode |= S_IFREG;
-	if (!S_ISREG(mode) && !S_ISFIFO(mode))
+	if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
 		return -EPERM;
 	return make(dir, name, mode & (S_IFMT | 07777), 0, NULL);
 }

@@ -4,6 +4,7 @@ AM_TESTS_ENVIRONMENT = \
 	srcdir='$(abs_srcdir)'; export srcdir; \
 	guestdir='$(abs_builddir)/tests/guest'; export guestdir; \
 	hostiledir='$(abs_builddir)/tests/hostile'; export hostiledir; \
+	netdir='$(abs_builddir)/tests/net'; export netdir; \
 	SBX_POLICY_PATH='$(abs_srcdir)/examples/policies'; export SBX_POLICY_PATH; \
 	CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT;
 
@@ -90,7 +91,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
-program_tests = tests/cli/files.t tests/cli/run.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
+program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
@@ -106,13 +107,13 @@ tests_kvm_test_tier0_SOURCES = tests/kvm/test_tier0.c tests/kvm/guest.c tests/kv
 tests_kvm_test_platform_LDADD = kvm/libkvm.a policy/libpolicy.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 endif
 
-guest_programs = $(guest_tests) $(hostile_tests)
+guest_programs = $(guest_tests) $(hostile_tests) tests/net/gate
 $(guest_programs): %: $(srcdir)/%.c
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) $(GUEST_CFLAGS) -I$(srcdir) -o $@ $<
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/programs/script.py
+EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py tests/programs/script.py
 dist_check_SCRIPTS += tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
