@@ -39,6 +39,8 @@ struct file_ops {
 	void (*release)(struct file *f); /* last reference: frees priv; the host fd is closed after */
 };
 
+#define KERNEL_O_LARGEFILE 0100000u /* libc's O_LARGEFILE is 0 on 64-bit machines */
+
 struct file {
 	atomic_int refs;
 	const struct file_ops *ops; /* never NULL */

@@ -7,8 +7,6 @@
 #include "sentry/dirent.h"
 #include "sentry/hostfs.h"
 
-#define KERNEL_O_LARGEFILE 0100000u /* libc's O_LARGEFILE is 0 on 64-bit machines */
-
 struct host_dirent { /* struct linux_dirent64 */
 	uint64_t ino;
 	int64_t off;
@@ -88,15 +86,11 @@ static enum pol_fdkind kind_of(mode_t type)
 
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out)
 {
-	/* What F_GETFL shows: creation flags and O_CLOEXEC are not part of it. */
-	unsigned keep = flags & O_PATH ? flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW)
-				       : (flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) |
-						 KERNEL_O_LARGEFILE;
 	const struct file_ops *ops = node->type == S_IFDIR ? &host_dir_ops : &file_host_ops;
 
 	bool own = fd != node->hostfd;
 
-	*out = file_new(ops, own ? fd : -1, keep, kind_of(node->type));
+	*out = file_new(ops, own ? fd : -1, flags, kind_of(node->type));
 	if (!*out)
 		return -ENOMEM;
 	(*out)->node = vnode_get(node);

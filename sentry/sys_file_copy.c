@@ -34,9 +34,10 @@ static int write_off(struct task *t, uint64_t addr, off_t off)
 	return addr ? gmem_write(t->proc->mm, gptr_at(addr), &off, sizeof(off)) : 0;
 }
 
-/* Copies through the sentry's memory until count bytes, the end of in, or an error. */
+/* Copies through the sentry's memory until count bytes, the end of in, or an error. Offsets advance;
+ * -1 stands for the file's position. */
 static ssize_t copy_slow(struct task *t, struct file *in, off_t *in_off, struct file *out,
-			 size_t count)
+			 off_t *out_off, size_t count)
 {
 	cleanup_free char *buf = malloc(COPY_CHUNK);
 	size_t done = 0;
@@ -50,7 +51,9 @@ static ssize_t copy_slow(struct task *t, struct file *in, off_t *in_off, struct 
 		if (got <= 0)
 			return done ? (ssize_t)done : got;
 		iov.iov_len = (size_t)got;
-		put = file_write(t, out, &iov, 1, -1);
+		put = file_write(t, out, &iov, 1, *out_off);
+		if (*out_off >= 0)
+			*out_off += put > 0 ? put : 0;
 		if (*in_off >= 0)
 			*in_off += put > 0 ? put : 0;
 		else if (put < got)
@@ -68,7 +71,7 @@ long sys_sendfile(struct task *t, struct sysargs *a)
 {
 	struct file *out = a->file[0], *in = a->file[1];
 	size_t count = MIN(a->raw[3], SYS_RW_MAX);
-	off_t off;
+	off_t off, at_pos = -1;
 	ssize_t r;
 
 	if (!in || !out || !file_can_read(in) || !file_can_write(out))
@@ -87,7 +90,7 @@ long sys_sendfile(struct task *t, struct sysargs *a)
 		if (r == -EPIPE)
 			signal_raise(t, SIGPIPE);
 	} else {
-		r = copy_slow(t, in, &off, out, count);
+		r = copy_slow(t, in, &off, out, &at_pos, count);
 	}
 	if (r >= 0 && write_off(t, a->raw[2], off))
 		return -EFAULT;
@@ -97,6 +100,7 @@ long sys_sendfile(struct task *t, struct sysargs *a)
 long sys_copy_file_range(struct task *t, struct sysargs *a)
 {
 	struct file *in = a->file[0], *out = a->file[2];
+	size_t count = MIN(a->raw[4], SYS_RW_MAX);
 	off_t in_off, out_off;
 	long r;
 
@@ -113,10 +117,13 @@ long sys_copy_file_range(struct task *t, struct sysargs *a)
 		return -EISDIR;
 	if (in->kind != POL_FD_FILE || out->kind != POL_FD_FILE)
 		return -EINVAL;
-	if (!on_host(in, out))
-		return -EXDEV; /* callers copy by reading and writing then */
-	r = file_host_call(t, in, SYS_copy_file_range, in_off < 0 ? 0 : (long)&in_off, out->hostfd,
-			   out_off < 0 ? 0 : (long)&out_off, (long)MIN(a->raw[4], SYS_RW_MAX), 0);
+	if (on_host(in, out))
+		r = file_host_call(t, in, SYS_copy_file_range, in_off < 0 ? 0 : (long)&in_off,
+				   out->hostfd, out_off < 0 ? 0 : (long)&out_off, (long)count, 0);
+	else if (in->node && in->node == out->node)
+		return -EXDEV; /* the ranges may overlap: callers copy by themselves then */
+	else
+		r = copy_slow(t, in, &in_off, out, &out_off, count);
 	if (r >= 0 && (write_off(t, a->raw[1], in_off) || write_off(t, a->raw[3], out_off)))
 		return -EFAULT;
 	return r;

@@ -249,7 +249,7 @@ long sys_memfd_create(struct task *t, struct sysargs *a)
 	fd = memfd_create(a->str, (flags & MFD_ALLOW_SEALING) | MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	f = file_new(&file_host_ops, fd, O_RDWR | 0100000u, POL_FD_FILE);
+	f = file_new(&file_host_ops, fd, O_RDWR | KERNEL_O_LARGEFILE, POL_FD_FILE);
 	if (!f)
 		return -ENOMEM;
 	return fdtab_install(t->proc->fdtab, f, 0, flags & MFD_CLOEXEC);

@@ -419,6 +419,15 @@ void fsctx_put(struct fsctx *fs)
 
 /* ---- opening nodes ---- */
 
+/* What F_GETFL shows of a file opened by name: creation flags and O_CLOEXEC are not part of it. */
+static unsigned status_flags(unsigned flags)
+{
+	if (flags & O_PATH)
+		return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	return (flags & ~(unsigned)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) |
+	       KERNEL_O_LARGEFILE;
+}
+
 int vfs_file_adopt(struct file *f, struct vnode *n, const char *path)
 {
 	char *copy = strdup(path);
@@ -429,6 +438,7 @@ int vfs_file_adopt(struct file *f, struct vnode *n, const char *path)
 		f->node = vnode_get(n);
 	free(f->path);
 	f->path = copy;
+	f->flags = status_flags(f->flags);
 	if (sandbox.image)
 		f->verbs = vfs_verbs(path, strlen(path));
 	f->append_only = file_can_write(f) && !(f->verbs & POL_V_WRITE) && f->verbs & POL_V_APPEND;
