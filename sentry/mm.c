@@ -19,6 +19,7 @@
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |    \
 	 MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE | (63 << 26))
 #define THP_SIZE      (2ull << 20)
+#define BLOCK_SIZE    (PAGE_SIZE << MM_FAULT_ORDER) /* larger mappings start where a block can */
 #define STACK_GAP_MIN (128ull << 20)
 #define LOW_2G	      0x80000000ull
 
@@ -356,7 +357,7 @@ uint64_t mm_find_area(struct mm *mm, uint64_t len)
 /* Chooses the address of a mapping: 0 < result, or -errno. */
 static int64_t place(struct mm *mm, uint64_t addr, uint64_t len, int flags, bool anon)
 {
-	uint64_t found;
+	uint64_t found, align;
 
 	if (len > MM_ADDR_MAX)
 		return -ENOMEM;
@@ -384,9 +385,8 @@ static int64_t place(struct mm *mm, uint64_t addr, uint64_t len, int flags, bool
 		found = vma_find_gap(mm, len, PAGE_SIZE, LOW_2G / 2, LOW_2G);
 		return found ? (int64_t)found : -ENOMEM;
 	}
-	found = anon && len >= THP_SIZE
-			? vma_find_gap(mm, len, THP_SIZE, MM_ADDR_MIN, mm->mmap_base)
-			: 0;
+	align = len >= THP_SIZE ? THP_SIZE : len >= BLOCK_SIZE ? BLOCK_SIZE : PAGE_SIZE;
+	found = anon ? vma_find_gap(mm, len, align, MM_ADDR_MIN, mm->mmap_base) : 0;
 	if (!found)
 		found = mm_find_area(mm, len);
 	return found ? (int64_t)found : -ENOMEM;
@@ -430,6 +430,8 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 		return ret;
 	if ((vflags & VMA_LOCKED) || (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
 		mm_populate(mm, (uint64_t)at, (uint64_t)at + len);
+	else if (data && !f && !(flags & (MAP_NORESERVE | MAP_STACK)))
+		mm_prefault(mm, (uint64_t)at);
 	return at;
 }
 
@@ -561,7 +563,10 @@ static bool brk_locked(struct mm *mm, uint64_t want)
 		return true;
 	if (!vma_range_free(mm, old, new + PAGE_SIZE, true) || !mm_may_expand(mm, new - old, true))
 		return false;
-	return mm_map_anon(mm, old, new - old, PROT_READ | PROT_WRITE, mm->lock_future) == 0;
+	if (mm_map_anon(mm, old, new - old, PROT_READ | PROT_WRITE, mm->lock_future) < 0)
+		return false;
+	mm_prefault(mm, old);
+	return true;
 }
 
 uint64_t mm_brk(struct mm *mm, uint64_t addr)

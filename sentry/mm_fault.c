@@ -87,18 +87,17 @@ static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
 	return order;
 }
 
-/* Allocates and maps a block around page, which has none. */
+/* Allocates and maps a block around page, which has none. *less: memory is too short for more. */
 static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct pagemap *pages,
-				       uint64_t page)
+				       uint64_t page, bool *less)
 {
-	unsigned order;
+	unsigned fit = fit_order(pages, v, page), order = fit;
 	uint64_t start, index;
 	uint32_t first;
 
-	adapt_order(v, page);
-	order = fit_order(pages, v, page);
 	if (pgpool_alloc(&order, &first) < 0)
 		return MM_FAULT_NOMEM;
+	*less = order < fit;
 	start = ALIGN_DOWN(page, PAGE_SIZE << order);
 	index = vma_index(v, start);
 	if (pagemap_reserve(pages, index, 1ull << order) < 0) {
@@ -116,6 +115,26 @@ static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct page
 	return MM_FAULT_OK;
 }
 
+/* Makes the page, and what is worth it after it: blocks are aligned, so one may not be enough. */
+static enum mm_fault_result make_blocks(struct mm *mm, struct vma *v, struct pagemap *pages,
+					uint64_t page)
+{
+	enum mm_fault_result ret;
+	uint64_t start, want;
+	bool less = false;
+
+	adapt_order(v, page);
+	want = PAGE_SIZE << v->order;
+	ret = make_block(mm, v, pages, page, &less);
+	start = v->last_start;
+	while (ret == MM_FAULT_OK && !less && v->last_end - start < want && v->last_end < v->end &&
+	       pagemap_get(pages, vma_index(v, v->last_end)) == PAGEMAP_NONE)
+		if (make_block(mm, v, pages, v->last_end, &less) != MM_FAULT_OK)
+			break;
+	v->last_start = start;
+	return ret;
+}
+
 static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t page)
 {
 	struct pagemap *pages = vma_pages(mm, v);
@@ -125,7 +144,7 @@ static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t p
 	if (v->kind == VMA_SHM)
 		pthread_mutex_lock(&v->shm->lock);
 	if (pagemap_get(pages, vma_index(v, page)) == PAGEMAP_NONE) {
-		ret = make_block(mm, v, pages, page);
+		ret = make_blocks(mm, v, pages, page);
 	} else {
 		start = MAX(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER), v->start);
 		end = MIN(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER) +
@@ -245,6 +264,14 @@ static uint32_t page_at(struct mm *mm, struct vma *v, uint64_t page)
 	if (v->kind == VMA_SHM)
 		pthread_mutex_unlock(&v->shm->lock);
 	return pg;
+}
+
+void mm_prefault(struct mm *mm, uint64_t start)
+{
+	struct vma *v = vma_at(mm, start);
+
+	if (v && v->kind == VMA_ANON)
+		fault_pages(mm, v, start);
 }
 
 void mm_populate(struct mm *mm, uint64_t start, uint64_t end)

@@ -145,6 +145,9 @@ uint64_t mm_find_area(struct mm *mm, uint64_t len);
 enum mm_fault_result mm_fault_locked(struct mm *mm, uint64_t addr, unsigned access);
 /* The mapping at addr, after growing a stack down to it if that is allowed; or NULL. */
 struct vma *mm_vma_for(struct mm *mm, uint64_t addr);
+/* Makes the first block at start present: new memory is nearly always used from its start, and a
+ * fault costs much more than this does. */
+void mm_prefault(struct mm *mm, uint64_t start);
 /* Makes [start, end) present, as far as memory goes. */
 void mm_populate(struct mm *mm, uint64_t start, uint64_t end);
 /* Installs translations of the pages in [start, end) of v that exist already. */
