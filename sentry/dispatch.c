@@ -1,7 +1,7 @@
 /* One system call: decode, decide, audit, invoke. Nothing has an effect before every gate passed. */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <errno.h>
 #include <sys/syscall.h>
 #include "sentry/auditx.h"
 #include "sentry/decode.h"
