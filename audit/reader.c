@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,8 +196,11 @@ static int add_decision(struct report *r, const json_t *rec)
 {
 	const json_t *rule = json_object_get(rec, "rule");
 	char *what = describe(rec, false), *verdict = describe_verdict(rec), *at = clean(str(rule, "at"));
+	char *slash = at ? strrchr(at, '/') : NULL;
 	struct group *g;
 
+	if (slash) /* the record has the whole name */
+		memmove(at, slash + 1, strlen(slash));
 	if (!what || !verdict || !at || !(g = find_group(r, what, verdict, at))) {
 		free(what);
 		free(verdict);
@@ -298,7 +302,9 @@ static void print_cause(const struct report *r, FILE *out)
 	long long status = json_integer_value(json_object_get(r->footer, "status"));
 	size_t i, last = 0;
 
-	if (!r->footer || !status || !r->n)
+	/* A signal from outside is its own cause. */
+	if (!r->footer || !status || !r->n || status == 128 + SIGTERM || status == 128 + SIGINT ||
+	    status == 128 + SIGHUP)
 		return;
 	for (i = 1; i < r->n; i++)
 		if (r->groups[i].terminal > r->groups[last].terminal ||

@@ -269,7 +269,8 @@ static void put_object(struct buf *b, const struct audit_event *ev)
 	buf_free(&s);
 }
 
-/* The nearest grant, and a line that would allow what was refused, unless that would be a risk. */
+/* The nearest grant, and a line that would allow what `default` refused, unless that would be a risk.
+ * Where a rule says no, another line is not the answer: the rule is. */
 static void put_hints(struct buf *b, const struct audit_log *log, const struct audit_event *ev,
 		      const char *call)
 {
@@ -298,7 +299,7 @@ static void put_hints(struct buf *b, const struct audit_log *log, const struct a
 	}
 	if (risk)
 		put_str(b, "risk", risk);
-	else if (!(ev->verdict.flags & POL_F_NEVER) && !ev->unimplemented && fix.data)
+	else if ((ev->verdict.flags & POL_F_DEFAULT) && !ev->unimplemented && fix.data)
 		put_str(b, "fix", fix.data);
 	buf_free(&fix);
 }
