@@ -120,10 +120,33 @@ static uint32_t find_line(const struct source *s, size_t off)
 	return lo;
 }
 
+static bool is_tail(unsigned char c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+/* Moves the counting place to byte off of a line, or to its column col, whichever comes first. */
+static void count_to(struct source *s, uint32_t line, size_t off, size_t col)
+{
+	size_t end = line + 1 < s->nr_lines ? s->line_start[line + 1] : s->len;
+
+	if (s->at_line != line || s->at_off < s->line_start[line] || s->at_off > off || s->at_col > col) {
+		s->at_line = line;
+		s->at_off = s->line_start[line];
+		s->at_col = 0;
+	}
+	while (s->at_off < end && s->at_off < off && s->at_col < col) {
+		s->at_off++;
+		while (s->at_off < end && is_tail((unsigned char)s->bytes[s->at_off]))
+			s->at_off++;
+		s->at_col++;
+	}
+}
+
 struct src_span source_span(const struct source_set *set, uint32_t file, size_t start, size_t end)
 {
 	struct src_span sp = { .file = file };
-	const struct source *s = source_get(set, file);
+	struct source *s = file < set->nr ? set->files[file] : NULL;
 
 	if (!s)
 		return sp;
@@ -134,9 +157,8 @@ struct src_span source_span(const struct source_set *set, uint32_t file, size_t 
 	sp.start = start;
 	sp.end = end;
 	sp.line = find_line(s, start) + 1;
-	sp.col = 1;
-	for (size_t i = s->line_start[sp.line - 1]; i < start; i++)
-		sp.col += ((unsigned char)s->bytes[i] & 0xc0) != 0x80;
+	count_to(s, sp.line - 1, start, SIZE_MAX);
+	sp.col = s->at_col + 1;
 	return sp;
 }
 
@@ -149,21 +171,12 @@ struct src_span source_join(struct src_span a, struct src_span b)
 	return a;
 }
 
-size_t source_offset(const struct source *src, size_t line, size_t column)
+size_t source_offset(struct source *src, size_t line, size_t column)
 {
-	size_t off, end;
-
 	if (line >= src->nr_lines)
 		return src->len;
-	off = src->line_start[line];
-	end = line + 1 < src->nr_lines ? src->line_start[line + 1] : src->len;
-	while (off < end && column) {
-		off++;
-		while (off < end && ((unsigned char)src->bytes[off] & 0xc0) == 0x80)
-			off++;
-		column--;
-	}
-	return off;
+	count_to(src, line, SIZE_MAX, column);
+	return src->at_off;
 }
 
 /* ---- characters ---- */

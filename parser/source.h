@@ -24,6 +24,9 @@ struct source {
 	size_t len;
 	uint32_t *line_start; /* byte offset of each line; owned */
 	uint32_t nr_lines;
+	/* The last place that was counted: on one very long line, counting goes on from there. */
+	uint32_t at_line;
+	size_t at_off, at_col;
 	struct src_span from; /* the `use` entry that named it; line 0 for the file of the command line */
 };
 
@@ -52,7 +55,7 @@ struct src_span source_span(const struct source_set *set, uint32_t file, size_t 
 struct src_span source_join(struct src_span a, struct src_span b);
 
 /* Byte offset of a line (from 0) and a column in characters (from 0), as libyaml counts. */
-size_t source_offset(const struct source *src, size_t line, size_t column);
+size_t source_offset(struct source *src, size_t line, size_t column);
 
 /* Length of the UTF-8 sequence at text, with its code point; 0 when it is malformed. */
 size_t source_char(const char *text, size_t left, uint32_t *cp);

@@ -6,7 +6,7 @@
 struct yctx {
 	struct parser_ctx *ctx;
 	uint32_t file;
-	const struct source *src;
+	struct source *src;
 	yaml_parser_t yaml;
 	unsigned nodes;
 	bool failed; /* reported; stop */
@@ -313,7 +313,7 @@ static struct ynode *stream(struct yctx *y)
 
 struct ynode *yaml_parse(struct parser_ctx *ctx, uint32_t file)
 {
-	struct yctx y = { .ctx = ctx, .file = file, .src = source_get(&ctx->sources, file) };
+	struct yctx y = { .ctx = ctx, .file = file, .src = ctx->sources.files[file] };
 	struct ynode *root;
 
 	if (!yaml_parser_initialize(&y.yaml)) {
