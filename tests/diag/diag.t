@@ -38,6 +38,18 @@ for folder in parse check; do
 			echo "not ok $n - $folder/$f (status $status)"
 			diff -u "${f%.pol}.err" "$out" | sed 's/^/# /'
 		fi
+		# the same as JSON lines, where it is kept
+		[ -e "${f%.pol}.json" ] || continue
+		n=$((n + 1))
+		"$SBX" check --json "$f" >"$out" 2>&1
+		[ -z "${UPDATE_GOLDEN:-}" ] || cp "$out" "${f%.pol}.json"
+		if cmp -s "$out" "${f%.pol}.json"; then
+			echo "ok $n - $folder/$f as JSON"
+		else
+			bad=$((bad + 1))
+			echo "not ok $n - $folder/$f as JSON"
+			diff -u "${f%.pol}.json" "$out" | sed 's/^/# /'
+		fi
 	done
 done
 echo "1..$n"
