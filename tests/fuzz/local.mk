@@ -29,3 +29,9 @@ endif
 
 check_PROGRAMS += $(fuzz_replays)
 dist_check_SCRIPTS += tests/fuzz/replay.t
+dist_check_SCRIPTS += tests/fuzz/fuzz.t
+
+# The corpora, then a little fuzzing: for a tree configured with --enable-fuzzers CC=clang.
+check-fuzz: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='tests/fuzz/replay.t tests/fuzz/fuzz.t'
+.PHONY: check-fuzz
