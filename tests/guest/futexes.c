@@ -175,10 +175,12 @@ static void test_signal(void)
 }
 
 static pthread_mutex_t robust;
+static atomic_int locked;
 
 static void *die_with_lock(void *arg)
 {
 	pthread_mutex_lock(&robust);
+	locked = 1;
 	usleep((useconds_t)(intptr_t)arg);
 	return NULL;
 }
@@ -196,8 +198,10 @@ static void test_robust(void)
 	printf("owner died: %d\n", pthread_mutex_lock(&robust) == EOWNERDEAD);
 	printf("consistent: %d\n", pthread_mutex_consistent(&robust));
 	pthread_mutex_unlock(&robust);
+	locked = 0;
 	pthread_create(&th, NULL, die_with_lock, (void *)60000);
-	usleep(20000);
+	while (!locked)
+		usleep(1000);
 	printf("owner died while waiting: %d\n", pthread_mutex_lock(&robust) == EOWNERDEAD);
 	pthread_mutex_unlock(&robust);
 	printf("not recoverable: %d\n", pthread_mutex_lock(&robust) == ENOTRECOVERABLE);

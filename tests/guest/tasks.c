@@ -93,7 +93,7 @@ static void test_ids(void)
 	pthread_join(th, &ret);
 	printf("thread: %d\n", (int)(intptr_t)ret);
 	printf("group %d %d session %d\n", getpgrp() == getpgid(0), getpgid(pid) == getpgrp(),
-	       getsid(0) > 0);
+	       getsid(0) == getsid(pid));
 	say("getpgid none", getpgid(999999));
 	getresuid(&r, &e, &s);
 	printf("uids: %d %d %d\n", (int)r == uid, (int)e == (int)geteuid(), (int)s == uid);
