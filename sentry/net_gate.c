@@ -199,12 +199,14 @@ static int prepare_mmsg(struct task *t, const struct sock *s, struct sysargs *a,
 	nc->target = calloc(vlen + 1, sizeof(*nc->target));
 	if (!nc->msg || !nc->msg_target || !nc->target)
 		return -ENOMEM;
-	r = gmem_read(t->proc->mm, nc->msg, A_PTR(a, 1), vlen * sizeof(*nc->msg));
-	if (r)
-		return r;
 	for (; nc->nmsg < vlen; nc->nmsg++) {
+		struct mmsghdr *m = &nc->msg[nc->nmsg];
+
 		nc->msg_target[nc->nmsg] = -1;
-		r = read_name(t, &nc->msg[nc->nmsg].msg_hdr, &ss, &len);
+		r = gmem_read(t->proc->mm, m, gptr_at(a->raw[1] + nc->nmsg * sizeof(*m)),
+			      sizeof(*m));
+		if (!r)
+			r = read_name(t, &m->msg_hdr, &ss, &len);
 		if (!r && len)
 			r = prepare_send(t, s, &nc->target[nc->n], &ss, len, A_INT(a, 3));
 		if (r < 0 && !nc->nmsg)

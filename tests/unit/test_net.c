@@ -362,6 +362,7 @@ static void test_batch(void **state)
 	assert_string_equal(judged(1), "send udp 192.0.2.1 2");
 	net_call_release(&args);
 	args.raw[1] = (uintptr_t)&m[3];
+	args.raw[2] = 1;
 	assert_int_equal(PREPARE(), -EFAULT);
 }
 
