@@ -69,6 +69,9 @@ void mm_usage(struct mm *mm, struct mm_usage *out);
 
 /* /proc/PID/maps, in its exact format. */
 void mm_print_maps(struct mm *mm, struct buf *out);
+/* /proc/PID/smaps and smaps_rollup. */
+void mm_print_smaps(struct mm *mm, struct buf *out);
+void mm_print_smaps_rollup(struct mm *mm, struct buf *out);
 
 /* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK in bytes, as set by the task's rlimits. */
 void mm_set_limits(struct mm *mm, uint64_t as, uint64_t data, uint64_t stack);

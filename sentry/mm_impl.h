@@ -87,6 +87,9 @@ struct mm {
 	unsigned lock_future; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
 };
 
+/* One line of /proc/PID/maps; mm locked (mm_maps.c). */
+void mm_print_vma(struct mm *mm, const struct vma *v, struct buf *out);
+
 /* ---- vma.c: the tree; mm locked ---- */
 
 /* First mapping with end > addr, or NULL. */

@@ -57,7 +57,7 @@ static void put_name(struct buf *out, const char *name)
 	}
 }
 
-static void print_vma(struct mm *mm, const struct vma *v, struct buf *out)
+void mm_print_vma(struct mm *mm, const struct vma *v, struct buf *out)
 {
 	const char *name = vma_name(mm, v);
 	size_t line = out->len;
@@ -84,7 +84,7 @@ void mm_print_maps(struct mm *mm, struct buf *out)
 
 	pthread_mutex_lock(&mm->lock);
 	list_for_each(v, &mm->vmas, node)
-		print_vma(mm, v, out);
+		mm_print_vma(mm, v, out);
 	pthread_mutex_unlock(&mm->lock);
 }
 

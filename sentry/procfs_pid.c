@@ -186,16 +186,32 @@ static int show_auxv(const struct pseudo_key *k, struct buf *out)
 	return 0;
 }
 
-static int show_maps(const struct pseudo_key *k, struct buf *out)
+static int show_mappings(const struct pseudo_key *k, void (*print)(struct mm *, struct buf *),
+			 struct buf *out)
 {
 	struct mm *mm;
 	int r = procfs_mm(k, &mm);
 
 	if (r)
 		return r;
-	mm_print_maps(mm, out);
+	print(mm, out);
 	mm_put(mm);
 	return 0;
+}
+
+static int show_maps(const struct pseudo_key *k, struct buf *out)
+{
+	return show_mappings(k, mm_print_maps, out);
+}
+
+static int show_smaps(const struct pseudo_key *k, struct buf *out)
+{
+	return show_mappings(k, mm_print_smaps, out);
+}
+
+static int show_smaps_rollup(const struct pseudo_key *k, struct buf *out)
+{
+	return show_mappings(k, mm_print_smaps_rollup, out);
 }
 
 /* ---- identity ---- */
@@ -429,6 +445,8 @@ static const struct pseudo_entry net_dir[] = {PROC_END};
 		PROC_REG("oom_score_adj", 0644, show_zero),                                        \
 		PROC_REG("personality", 0400, show_personality),                                   \
 		PROC_MAGIC("root", link_root, follow_root),                                        \
+		PROC_REG("smaps", 0444, show_smaps),                                               \
+		PROC_REG("smaps_rollup", 0444, show_smaps_rollup),                                 \
 		PROC_REG("stat", 0444, procfs_show_stat),                                          \
 		PROC_REG("statm", 0444, procfs_show_statm),                                        \
 		PROC_REG("status", 0444, procfs_show_status),                                      \

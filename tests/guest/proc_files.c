@@ -307,7 +307,8 @@ int main(int argc, char **argv)
 	static const char *const in_self[] = {"exe", "cwd", "root", "fd", "fdinfo", "maps", "status",
 					      "stat", "statm", "cmdline", "environ", "comm", "limits",
 					      "mounts", "mountinfo", "auxv", "io", "task", "cgroup",
-					      "oom_score", "oom_score_adj", NULL};
+					      "oom_score", "oom_score_adj", "smaps",
+					      "smaps_rollup", NULL};
 	static const char *const in_fd[] = {"0", "1", "2", NULL};
 	static const char *const in_cpu[] = {"cpu0", "online", "possible", "present", NULL};
 	char exe[4096];
