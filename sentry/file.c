@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
@@ -219,13 +220,53 @@ static ssize_t write_counted(struct task *t, struct file *f, const struct iovec 
 	return r;
 }
 
+/* RLIMIT_FSIZE: what of want bytes may be written at off of a regular file. -EFBIG, with SIGXFSZ, when
+ * nothing may. */
+static ssize_t fsize_room(struct task *t, struct file *f, off_t off, size_t want)
+{
+	rlim_t limit = t->proc->rlim[RLIMIT_FSIZE].rlim_cur;
+	struct statx st;
+	off_t pos = off;
+
+	if (limit == RLIM_INFINITY || f->kind != POL_FD_FILE || !want)
+		return (ssize_t)want;
+	if (f->flags & O_APPEND)
+		pos = file_fstat(t, f, &st) ? -1 : (off_t)st.stx_size;
+	else if (off < 0)
+		pos = file_seek(t, f, 0, SEEK_CUR);
+	if (pos < 0)
+		return (ssize_t)want;
+	if ((rlim_t)pos >= limit) {
+		signal_raise(t, SIGXFSZ);
+		return -EFBIG;
+	}
+	return (ssize_t)MIN((rlim_t)want, limit - (rlim_t)pos);
+}
+
+int file_check_size(struct task *t, off_t size)
+{
+	if ((rlim_t)size <= t->proc->rlim[RLIMIT_FSIZE].rlim_cur)
+		return 0;
+	signal_raise(t, SIGXFSZ);
+	return -EFBIG;
+}
+
 ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
 			 int flags)
 {
+	size_t want = iov_total(iov, n);
+	struct iovec cut[GMEM_IOV_MAX];
 	ssize_t r;
 
 	if (!file_can_write(f))
 		return -EBADF;
+	r = fsize_room(t, f, off, want);
+	if (r < 0)
+		return r;
+	if ((size_t)r < want) {
+		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), (size_t)r, cut);
+		iov = cut;
+	}
 	r = f->count_output ? write_counted(t, f, iov, n, off, flags)
 			    : write_any(t, f, iov, n, off, flags);
 	/* Sockets decide for themselves (MSG_NOSIGNAL); their write() comes through here too. */
@@ -237,6 +278,19 @@ ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov
 ssize_t file_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
 {
 	return file_write_flags(t, f, iov, n, off, 0);
+}
+
+int file_fstat(struct task *t, struct file *f, struct statx *st)
+{
+	memset(st, 0, sizeof(*st));
+	if (f->ops->fstat)
+		return f->ops->fstat(t, f, st);
+	if (f->hostfd < 0)
+		return f->node ? vfs_getattr(t, f->node, st) : -EBADF;
+	if (statx(f->hostfd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, st))
+		return -errno;
+	vfs_ids_to_app(st);
+	return 0;
 }
 
 off_t file_seek(struct task *t, struct file *f, off_t off, int whence)

@@ -81,6 +81,10 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
 			 int flags);
 off_t file_seek(struct task *t, struct file *f, off_t off, int whence);
+/* Attributes of an open file of any kind, as the app sees them. 0 or -errno. */
+int file_fstat(struct task *t, struct file *f, struct statx *st);
+/* RLIMIT_FSIZE for a file that is to become size bytes long: 0, or -EFBIG after SIGXFSZ. */
+int file_check_size(struct task *t, off_t size);
 
 /* A host system call whose first argument is f's descriptor, as task_host_call; on regular files and
  * directories it is restarted after any signal, as Linux does not interrupt them. */

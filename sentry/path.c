@@ -24,6 +24,7 @@ struct walk {
 	char *next;	    /* what is left, inside rest */
 	int links;
 	bool slow;	    /* the next components are taken one by one */
+	bool dotdot;	    /* VFS_PARENT: the path ends with ".." */
 	size_t base_len;    /* RESOLVE_BENEATH, RESOLVE_IN_ROOT: length of the start's path */
 	struct vnode *base; /* ... and its node, referenced */
 };
@@ -520,10 +521,11 @@ static int walk(struct walk *w)
 				r = go_parent(w);
 				if (r)
 					return r;
+				w->dotdot = true;
 			}
 			if (!w->next[strspn(w->next, "/")])
-				return end_at_cur(w, len == 2 ? ".." : ".");
-			continue;
+				return end_at_cur(w, w->dotdot ? ".." : ".");
+			continue; /* the parent is found by name: "/its/path/." */
 		}
 		if (len == 2) {
 			r = go_parent(w);

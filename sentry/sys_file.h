@@ -19,9 +19,6 @@ unsigned sys_at_flags(const struct sysargs *a);
  * which would lend the identity of whoever runs sbx. */
 mode_t sys_create_mode(struct task *t, mode_t mode);
 
-/* Attributes of an open file of any kind. 0 or -errno. */
-int sys_file_fstat(struct task *t, struct file *f, struct statx *st);
-
 /* Present path of the process' working directory: length, -ENOENT when it was removed. */
 int sys_cwd_path(struct task *t, char *buf, size_t size);
 

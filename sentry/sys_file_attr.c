@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 #include <utime.h>
+#include "base/overflow.h"
 #include "sentry/hostfs.h"
 #include "sentry/sys_file.h"
 
@@ -259,18 +260,21 @@ long sys_truncate(struct task *t, struct sysargs *a)
 {
 	struct vattr attr = {.mask = VATTR_SIZE, .size = (off_t)a->raw[1]};
 	struct vnode *n = a->path[0].v->node;
+	int r;
 
 	if (attr.size < 0)
 		return -EINVAL;
-	if (n->type == S_IFDIR)
-		return -EISDIR;
-	return n->type == S_IFREG ? set_node(n, &attr) : -EINVAL;
+	if (n->type != S_IFREG)
+		return n->type == S_IFDIR ? -EISDIR : -EINVAL;
+	r = file_check_size(t, attr.size);
+	return r ? r : set_node(n, &attr);
 }
 
 long sys_ftruncate(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
 	off_t len = (off_t)a->raw[1];
+	int r;
 
 	if (len < 0)
 		return -EINVAL;
@@ -280,6 +284,9 @@ long sys_ftruncate(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	if (f->append_only)
 		return -EPERM;
+	r = file_check_size(t, len);
+	if (r)
+		return r;
 	if (f->ops->truncate)
 		return f->ops->truncate(t, f, len);
 	return f->hostfd < 0 || ftruncate(f->hostfd, len) ? (f->hostfd < 0 ? -EINVAL : -errno) : 0;
@@ -288,7 +295,8 @@ long sys_ftruncate(struct task *t, struct sysargs *a)
 long sys_fallocate(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
-	off_t off = (off_t)a->raw[2], len = (off_t)a->raw[3];
+	off_t off = (off_t)a->raw[2], len = (off_t)a->raw[3], end;
+	int r;
 
 	if (!f || f->flags & O_PATH)
 		return -EBADF;
@@ -298,6 +306,11 @@ long sys_fallocate(struct task *t, struct sysargs *a)
 		return -EBADF;
 	if (f->append_only && A_UINT(a, 1) & ~(unsigned)FALLOC_FL_KEEP_SIZE)
 		return -EPERM;
+	if (add_overflow(off, len, &end))
+		return -EFBIG;
+	r = file_check_size(t, end);
+	if (r)
+		return r;
 	if (f->ops->fallocate)
 		return f->ops->fallocate(t, f, A_INT(a, 1), off, len);
 	if (f->hostfd < 0)

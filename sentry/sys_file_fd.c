@@ -233,24 +233,23 @@ long sys_sync(struct task *t, struct sysargs *a)
 
 /* ---- memfd ---- */
 
+#define NOEXEC_SEAL 8u /* MFD_NOEXEC_SEAL and MFD_EXEC of Linux 6.3 */
+#define EXEC_OK	    16u
+
 long sys_memfd_create(struct task *t, struct sysargs *a)
 {
 	unsigned flags = A_UINT(a, 1);
 	struct file *f;
-	int fd;
+	int r;
 
-	if (flags & ~(unsigned)(MFD_CLOEXEC | MFD_ALLOW_SEALING | 8u /* NOEXEC_SEAL */ | 16u /* EXEC */) ||
-	    (flags & 24u) == 24u)
+	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL | EXEC_OK) ||
+	    (flags & (NOEXEC_SEAL | EXEC_OK)) == (NOEXEC_SEAL | EXEC_OK))
+		return -EINVAL; /* huge pages are not offered */
+	if (a->str_err && a->str_err != -ENAMETOOLONG)
+		return a->str_err;
+	if (a->str_err || strlen(a->str) > 249)
 		return -EINVAL;
-	if (a->str_err)
-		return a->str_err == -ENAMETOOLONG ? -EINVAL : a->str_err;
-	if (strlen(a->str) > 249)
-		return -EINVAL;
-	fd = memfd_create(a->str, (flags & MFD_ALLOW_SEALING) | MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	f = file_new(&file_host_ops, fd, O_RDWR | KERNEL_O_LARGEFILE, POL_FD_FILE);
-	if (!f)
-		return -ENOMEM;
-	return fdtab_install(t->proc->fdtab, f, 0, flags & MFD_CLOEXEC);
+	r = tmpfs_memfd(a->str, flags & NOEXEC_SEAL ? 0666 : 0777,
+			flags & (MFD_ALLOW_SEALING | NOEXEC_SEAL), &f);
+	return r ? r : fdtab_install(t->proc->fdtab, f, 0, flags & MFD_CLOEXEC);
 }

@@ -13,25 +13,12 @@
 
 #define DIRENT_BUF_MAX (64u << 10)
 
-int sys_file_fstat(struct task *t, struct file *f, struct statx *st)
-{
-	memset(st, 0, sizeof(*st));
-	if (f->ops->fstat)
-		return f->ops->fstat(t, f, st);
-	if (f->hostfd < 0)
-		return f->node ? vfs_getattr(t, f->node, st) : -EBADF;
-	if (statx(f->hostfd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, st))
-		return -errno;
-	vfs_ids_to_app(st);
-	return 0;
-}
-
 /* Attributes of a path argument: its node, or the descriptor of an empty path. */
 static int path_getattr(struct task *t, const struct sysargs *a, struct statx *st)
 {
 	const struct vpath *v = a->path[0].v;
 
-	return v->file ? sys_file_fstat(t, v->file, st) : vfs_getattr(t, v->node, st);
+	return v->file ? file_fstat(t, v->file, st) : vfs_getattr(t, v->node, st);
 }
 
 static struct timespec to_timespec(const struct statx_timestamp *ts)
@@ -88,7 +75,7 @@ long sys_newfstatat(struct task *t, struct sysargs *a)
 long sys_fstat(struct task *t, struct sysargs *a)
 {
 	struct statx st;
-	int r = a->file[0] ? sys_file_fstat(t, a->file[0], &st) : -EBADF;
+	int r = a->file[0] ? file_fstat(t, a->file[0], &st) : -EBADF;
 
 	return r ? r : put_stat(t, a->raw[1], &st);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -639,4 +640,50 @@ int tmpfs_root(uint64_t max_bytes, struct vnode **out)
 	}
 	*out = &root->vn;
 	return 0;
+}
+
+/* The file system that all memfds share: it has a root only to own it, and no place in the tree. */
+static struct tmpfs *memfd_fs(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct vnode *root;
+	int r = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!root)
+		r = tmpfs_root(0, &root);
+	pthread_mutex_unlock(&lock);
+	return r ? NULL : tnode_of(root)->fs;
+}
+
+int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out)
+{
+	struct tmpfs *fs = memfd_fs();
+	struct tnode *n;
+	int r;
+
+	if (!fs)
+		return -ENOMEM;
+	r = node_new(fs, NULL, S_IFREG | mode, &n);
+	if (r)
+		return r == -ENOSPC ? -ENOMEM : r;
+	n->nlink = 0;
+	n->data.sealable = sealable;
+	if (asprintf(&n->vn.path, "/memfd:%s (deleted)", name) < 0) {
+		n->vn.path = NULL;
+		r = -ENOMEM;
+	}
+	if (!r)
+		r = tmpfs_data_open(n, O_RDWR, out);
+	if (!r) {
+		r = vfs_file_adopt(*out, &n->vn, n->vn.path);
+		if (r) {
+			file_put(*out);
+		} else { /* the app's own: no rule is about it */
+			(*out)->verbs = POL_V_ALL;
+			(*out)->append_only = false;
+		}
+	}
+	vnode_put(&n->vn);
+	return r;
 }

@@ -51,6 +51,7 @@ struct tdir {
 
 struct tdata { /* regular file: exactly one of memfd, parked holds it; neither when empty */
 	int memfd;
+	bool sealable; /* memfd_create with MFD_ALLOW_SEALING */
 	char *parked;
 	uint64_t parked_size;
 	uint64_t charged; /* pages */

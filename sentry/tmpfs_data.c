@@ -56,7 +56,7 @@ static int unpark(struct tnode *n)
 
 	if (d->memfd >= 0)
 		return 0;
-	fd = memfd_create("tmpfs", MFD_CLOEXEC);
+	fd = memfd_create("tmpfs", MFD_CLOEXEC | (d->sealable ? MFD_ALLOW_SEALING : 0));
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? -ENFILE : -ENOMEM;
 	if (d->parked) {

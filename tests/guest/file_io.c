@@ -1,5 +1,7 @@
 /* Reading and writing in every form, positions, sizes. */
 #include "tests/guest/files.h"
+#include <signal.h>
+#include <sys/resource.h>
 
 #define BIG (3 << 20)
 
@@ -188,6 +190,31 @@ static void memory_files(void)
 	T(memfd_create(BAD_PTR, 0));
 }
 
+static void on_xfsz(int sig)
+{
+	printf("SIGXFSZ\n");
+}
+
+static void size_limit(void)
+{
+	struct rlimit lim = {1000, RLIM_INFINITY};
+	char buf[700] = "";
+
+	signal(SIGXFSZ, on_xfsz);
+	T(open("limited", O_RDWR | O_CREAT | O_TRUNC, 0644));
+	T(setrlimit(RLIMIT_FSIZE, &lim));
+	T(write(3, buf, sizeof(buf)));
+	T(write(3, buf, sizeof(buf)));
+	T(write(3, buf, sizeof(buf)));
+	T(pwrite(3, buf, 1, 999));
+	T(pwrite(3, buf, 1, 1000));
+	T(ftruncate(3, 1001));
+	T(truncate("limited", 1001));
+	T(fallocate(3, 0, 0, 1001));
+	T(ftruncate(3, 1000));
+	T(close(3));
+}
+
 int main(void)
 {
 	basics();
@@ -196,5 +223,6 @@ int main(void)
 	sizes();
 	copies();
 	memory_files();
+	size_limit();
 	return 0;
 }
