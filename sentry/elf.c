@@ -38,8 +38,6 @@ static int read_all(const struct elf_reader *r, void *buf, size_t n, uint64_t of
 
 static int check_header(const Elf64_Ehdr *h, const char **why)
 {
-	if (memcmp(h->e_ident, ELFMAG, SELFMAG))
-		return refuse(why, ENOEXEC, "not an ELF file");
 	if (h->e_ident[EI_CLASS] == ELFCLASS32)
 		return refuse(why, ENOEXEC, "a 32-bit program; only x86-64 programs can run");
 	if (h->e_ident[EI_CLASS] != ELFCLASS64)
@@ -176,7 +174,11 @@ int elf_parse(const struct elf_reader *r, struct elf_image *out, const char **wh
 
 	memset(out, 0, sizeof(*out));
 	out->align = PAGE;
-	ret = read_all(r, &h, sizeof(h), 0);
+	ret = read_all(r, h.e_ident, SELFMAG, 0);
+	if (ret == -ENOEXEC || (!ret && memcmp(h.e_ident, ELFMAG, SELFMAG)))
+		return refuse(why, ENOEXEC, "neither an ELF program nor a script with a #! line");
+	if (!ret)
+		ret = read_all(r, &h, sizeof(h), 0);
 	if (ret < 0)
 		return ret == -ENOEXEC ? refuse(why, ENOEXEC, "too short to be a program") : ret;
 	ret = check_header(&h, why);
