@@ -53,6 +53,10 @@ enum mm_fault_result {
 /* access: PLATFORM_READ, WRITE or EXEC. */
 enum mm_fault_result mm_fault(struct mm *mm, uint64_t addr, unsigned access);
 
+/* Called, with an address space locked, when a copy for a system call finds no memory: the call gets
+ * EFAULT, but the program is over its limit. */
+void mm_on_nomem(void (*fn)(void));
+
 /* Layout chosen by the loader. */
 struct mm_layout {
 	uint64_t start_code, end_code, start_data, end_data, start_brk;

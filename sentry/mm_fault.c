@@ -254,6 +254,13 @@ enum mm_fault_result mm_fault(struct mm *mm, uint64_t addr, unsigned access)
 	return ret;
 }
 
+static void (*nomem)(void);
+
+void mm_on_nomem(void (*fn)(void))
+{
+	nomem = fn;
+}
+
 static uint32_t page_at(struct mm *mm, struct vma *v, uint64_t page)
 {
 	uint32_t pg;
@@ -320,6 +327,8 @@ enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access,
 	pg = page_at(mm, v, page);
 	if (pg == PAGEMAP_NONE) {
 		ret = fault_pages(mm, v, page);
+		if (ret == MM_FAULT_NOMEM && nomem)
+			nomem();
 		if (ret != MM_FAULT_OK)
 			return ret;
 		pg = page_at(mm, v, page);

@@ -57,7 +57,7 @@ static struct {
 	unsigned nr_dirty;
 	uint64_t dirty_pages;
 	struct extent *free_extents; /* by offset */
-	struct pgrange *ranges;
+	struct list ranges;
 	uint64_t used;	       /* anonymous pages in use */
 	uint64_t limit;	       /* pages; 0: none */
 	uint64_t check_at;     /* look at the host's figure when used gets here */
@@ -108,6 +108,7 @@ int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 		return sbx_err_errno(e, ENOMEM, "page tables of the memory window");
 	for (unsigned i = 0; i <= LIST_BIG; i++)
 		pool.head[i] = NONE;
+	list_init(&pool.ranges);
 	pool.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pool.own = resident_pages(false);
 	pool.limit = PAGES_OF(limit_bytes);
@@ -590,8 +591,7 @@ int pgrange_create(uint64_t len, struct pgrange **out)
 	if (!ret) {
 		r->len = len;
 		r->refs = 1;
-		r->next = pool.ranges;
-		pool.ranges = r;
+		list_prepend(&pool.ranges, &r->node);
 	}
 	pthread_mutex_unlock(&pool.lock);
 	if (ret)
@@ -620,8 +620,6 @@ void pgrange_punch(uint64_t off, uint64_t len)
 
 void pgrange_put(struct pgrange *r)
 {
-	struct pgrange **at;
-
 	pthread_mutex_lock(&pool.lock);
 	if (--r->refs) {
 		pthread_mutex_unlock(&pool.lock);
@@ -632,9 +630,7 @@ void pgrange_put(struct pgrange *r)
 		platform_window_backing(pool.platform, r->off, r->len,
 					PLATFORM_BACKING_PRIVATE_RW);
 	extent_free(r->off, r->len);
-	for (at = &pool.ranges; *at != r; at = &(*at)->next)
-		;
-	*at = r->next;
+	list_del(&r->node);
 	pthread_mutex_unlock(&pool.lock);
 	free(r);
 }
@@ -647,14 +643,15 @@ void pgrange_shared(struct pgrange *r)
 
 struct pgrange *pgrange_at(uint64_t off)
 {
-	struct pgrange *r;
+	struct pgrange *r, *found = NULL;
 
 	pthread_mutex_lock(&pool.lock);
-	for (r = pool.ranges; r; r = r->next)
+	list_for_each(r, &pool.ranges, node)
 		if (off >= r->off && off < r->off + r->len) {
 			r->refs++;
+			found = r;
 			break;
 		}
 	pthread_mutex_unlock(&pool.lock);
-	return r;
+	return found;
 }

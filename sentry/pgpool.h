@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/list.h"
 #include "sentry/platform.h"
 
 #define PGPOOL_MAX_ORDER 9 /* 2 MiB */
@@ -48,7 +49,7 @@ struct pgrange {
 	uint64_t off, len;
 	uint32_t refs; /* guarded by the pool */
 	bool shared;   /* holds a MAP_SHARED mapping: set with pgrange_shared */
-	struct pgrange *next;
+	struct list node;
 };
 int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */
 struct pgrange *pgrange_get(struct pgrange *r);

@@ -389,6 +389,12 @@ static uint64_t check_limits(struct proc *p, uint64_t now)
 	return next;
 }
 
+static void out_of_memory(void)
+{
+	log_error("the program needs more memory than limits.memory allows; it is stopped");
+	sandbox_end(128 + SIGKILL, "memory limit");
+}
+
 static void once_a_second(uint64_t now)
 {
 	static uint64_t last;
@@ -397,10 +403,8 @@ static void once_a_second(uint64_t now)
 		return;
 	last = now;
 	vdso_update();
-	if (pgpool_over_limit()) {
-		log_error("the program holds more memory than limits.memory allows; it is stopped");
-		sandbox_end(128 + SIGKILL, "memory limit");
-	}
+	if (pgpool_over_limit() && !atomic_load(&sandbox.ended))
+		out_of_memory();
 	if (!sandbox.audit)
 		return;
 	audit_tick(sandbox.audit);
@@ -471,6 +475,7 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 	p = t->proc;
 	atomic_fetch_add(&p->refs, 1);
 	vdso_update();
+	mm_on_nomem(out_of_memory);
 	r = task_start(t);
 	if (r)
 		return sbx_err_errno(e, -r, "cannot start a thread");
