@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "base/overflow.h"
 #include "parser/parser.h"
@@ -222,12 +223,12 @@ static const char *notes(void)
 }
 
 /* "deny" and "as EACCES" stand on two sides of the target. */
-static void put_simple(struct buf *b, const char *target, const struct sys_desc *d)
+static void put_simple(struct buf *b, const char *target, const struct sys_desc *d, const char *mode)
 {
 	const char *v = verdict(), *as = strstr(v, " as"), *other = verdict();
 	bool cond = d && testable(d) && chance(75);
 
-	buf_printf(b, "  %.*s %s%s", as ? (int)(as - v) : (int)strlen(v), v, target, as ? as : "");
+	buf_printf(b, "  %s%.*s %s%s", mode, as ? (int)(as - v) : (int)strlen(v), v, target, as ? as : "");
 	if (cond) {
 		buf_puts(b, " if ");
 		put_cond(b, d, 2);
@@ -237,11 +238,11 @@ static void put_simple(struct buf *b, const char *target, const struct sys_desc 
 	buf_printf(b, "%s\n", notes());
 }
 
-static void put_block(struct buf *b, const struct sys_desc *d)
+static void put_block(struct buf *b, const struct sys_desc *d, const char *mode)
 {
 	unsigned arms = 1 + pick(4);
 
-	buf_printf(b, "  on %s {\n", d->name);
+	buf_printf(b, "  %son %s {\n", mode, d->name);
 	for (unsigned i = 0; i < arms; i++) {
 		buf_puts(b, "    ");
 		put_cond(b, d, 2);
@@ -252,35 +253,30 @@ static void put_block(struct buf *b, const struct sys_desc *d)
 	buf_puts(b, "  }\n");
 }
 
-static void put_rules(struct buf *b)
+/* used: calls that a used file has rules for. */
+static void put_named(struct buf *b, const bool *used, bool *now)
 {
-	bool used[ARRAY_SIZE(calls)] = { false }, grouped[ARRAY_SIZE(groups)] = { false };
-	unsigned n = 1 + pick(8);
+	bool mine[ARRAY_SIZE(calls)] = { false };
 
-	buf_puts(b, "rules: |\n");
-	for (unsigned i = 0; i < n; i++) {
-		unsigned g = pick(ARRAY_SIZE(groups));
-		char target[64];
-
-		if (grouped[g])
-			continue;
-		grouped[g] = true;
-		snprintf(target, sizeof(target), "@%s", groups[g]);
-		put_simple(b, target, NULL);
-	}
-	n = 1 + pick(8);
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned n = 1 + pick(8); n > 0; n--) {
 		unsigned c = pick(ARRAY_SIZE(calls));
 		const struct sys_desc *d = sysdesc_by_name(calls[c]);
+		const char *mode = !used || !used[c] ? "" : chance(60) ? "extend " : "replace ";
 
-		if (used[c] && chance(90))
+		if (mine[c] && chance(90))
 			continue; /* two rules for one call mostly contradict each other */
-		used[c] = true;
+		mine[c] = true;
+		if (now)
+			now[c] = true;
 		if (testable(d) && chance(40))
-			put_block(b, d);
+			put_block(b, d, mode);
 		else
-			put_simple(b, d->name, d);
+			put_simple(b, d->name, d, mode);
 	}
+}
+
+static void put_nevers(struct buf *b)
+{
 	for (unsigned i = pick(3); i > 0; i--) {
 		const struct sys_desc *d = sysdesc_by_name(PICK(calls));
 
@@ -291,6 +287,25 @@ static void put_rules(struct buf *b)
 		}
 		buf_puts(b, "\n");
 	}
+}
+
+static void put_rules(struct buf *b, const bool *used)
+{
+	bool grouped[ARRAY_SIZE(groups)] = { false };
+
+	buf_puts(b, "rules: |\n");
+	for (unsigned n = 1 + pick(8); n > 0; n--) {
+		unsigned g = pick(ARRAY_SIZE(groups));
+		char target[64];
+
+		if (grouped[g])
+			continue;
+		grouped[g] = true;
+		snprintf(target, sizeof(target), "@%s", groups[g]);
+		put_simple(b, target, NULL, "");
+	}
+	put_named(b, used, NULL);
+	put_nevers(b);
 }
 
 static void put_files(struct buf *b)
@@ -335,19 +350,55 @@ static void put_net(struct buf *b)
 			   chance(20) ? " audit" : "");
 }
 
+/* A folder for the file that random policies use. */
+static char use_dir[] = "/tmp/sbx-diff-XXXXXX";
+
+static void put_file(const char *name, const struct buf *b)
+{
+	char path[sizeof(use_dir) + 32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", use_dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fwrite(b->data, 1, b->len, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_used(bool *used)
+{
+	struct buf b = BUF_INIT;
+
+	buf_puts(&b, "sbx: 1\n");
+	if (chance(50))
+		put_files(&b);
+	buf_puts(&b, "rules: |\n");
+	put_named(&b, NULL, used);
+	put_nevers(&b);
+	put_file("part.pol", &b);
+	buf_free(&b);
+}
+
 static void make_policy(struct buf *b)
 {
+	bool used[ARRAY_SIZE(calls)] = { false };
+
 	static const char *const dflt[] = { "deny as EPERM", "deny as EACCES", "terminate", "deny" };
 
 	nr_literals = 0;
-	buf_puts(b, "sbx: 1\nvars:\n  host: {type: addr, default: 10.0.0.5}\n"
+	buf_puts(b, "sbx: 1\n");
+	if (chance(40)) {
+		make_used(used);
+		buf_puts(b, "use: [part]\n");
+	}
+	buf_puts(b, "vars:\n  host: {type: addr, default: 10.0.0.5}\n"
 		    "  port: {type: port, default: 8080}\n");
 	buf_printf(b, "default: %s\nunknown: deny as ENOSYS\n", PICK(dflt));
 	if (chance(60))
 		put_files(b);
 	if (chance(60))
 		put_net(b);
-	put_rules(b);
+	put_rules(b, used);
 }
 
 /* ---- a random call ---- */
@@ -531,7 +582,8 @@ static void compare_many(const struct subject *s, unsigned n)
 /* True when the policy compiled and its cases ran. */
 static bool run_policy(const char *text, size_t len, unsigned cases, struct buf *why)
 {
-	struct parser_ctx *ctx = parser_ctx_create(NULL);
+	const char *dirs[] = { use_dir, NULL };
+	struct parser_ctx *ctx = parser_ctx_create(dirs);
 	struct subject s = { .text = text };
 	struct sbx_err *e = NULL;
 	struct pol_ast *ast;
@@ -559,9 +611,11 @@ static void test_generated(void **arg)
 	const char *env = getenv("SBX_DIFF_CASES");
 	uint64_t want = env ? strtoull(env, NULL, 0) : 1200000, done = 0;
 	unsigned compiled = 0, refused = 0;
+	char part[sizeof(use_dir) + 16];
 
 	env = getenv("SBX_DIFF_SEED");
 	state = env ? strtoull(env, NULL, 0) : 1;
+	assert_non_null(mkdtemp(use_dir));
 	while (done < want) {
 		struct buf b = BUF_INIT, why = BUF_INIT;
 
@@ -579,6 +633,9 @@ static void test_generated(void **arg)
 		buf_free(&b);
 		buf_free(&why);
 	}
+	snprintf(part, sizeof(part), "%s/part.pol", use_dir);
+	unlink(part);
+	rmdir(use_dir);
 	print_message("# %" PRIu64 " cases over %u policies; %u contradicted themselves\n", done, compiled,
 		      refused);
 }
