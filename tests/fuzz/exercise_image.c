@@ -96,7 +96,7 @@ void exercise_image(const struct pol_image *img)
 {
 	struct pol_config cfg;
 	struct pol_scratch s;
-	volatile size_t used = 0;
+	size_t used = 0;
 
 	use_calls(img);
 	use_objects(img);
@@ -104,6 +104,8 @@ void exercise_image(const struct pol_image *img)
 	used += strlen(cfg.name) + strlen(cfg.abi) + (cfg.uname_release ? strlen(cfg.uname_release) : 0);
 	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++)
 		used += strlen(s.path);
+	if (used > 16 * (size_t)IMG_MAX_SIZE)
+		abort();
 }
 
 bool exercise_bytes(const void *bytes, size_t len, bool seal)
