@@ -574,9 +574,32 @@ static void check_level(struct checker *c, const struct rchain *chains)
 	}
 }
 
+/* A group's rule and a guard on all calls: legal, the guard wins, but worth saying. */
+static void note_overlap(struct checker *c)
+{
+	const struct routcome *n = c->call->never;
+	struct diag *d;
+
+	while (n && n->cond)
+		n = n->next;
+	if (!n || c->call->named)
+		return;
+	for (const struct rchain *k = c->call->group; k; k = k->next) {
+		if (k->outs->v.action != POL_ALLOW)
+			continue;
+		d = diag_warn(c->u->diags, n->span, "P026", "'%s' is allowed (%s), and never allowed here",
+			      c->call->d->name, place(c->u, k->outs));
+		diag_relate(c->u->diags, d, k->outs->span, NULL);
+		diag_help(c->u->diags, d, "the guard wins; to say so, write @%s except {%s}",
+			  k->outs->via, c->call->d->name);
+		return;
+	}
+}
+
 /* A condition that holds for no call is a mistake in a guard as well. */
 static void check_never(struct checker *c)
 {
+	note_overlap(c);
 	for (const struct routcome *o = c->call->never; o; o = o->next)
 		if (o->cond && bdd_and(c->b, c->world, cond_ref(c, o->cond)) == BDD_FALSE &&
 		    !c->undecided && !bdd_failed(c->b))

@@ -70,6 +70,8 @@ const struct sys_desc *sysdesc_by_nr(uint32_t nr)
 {
 	size_t lo = 0, hi = ROWS;
 
+	if (nr < ROWS && table[nr].nr == nr) /* most numbers are their index */
+		return &table[nr];
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
