@@ -1,4 +1,4 @@
-/* Proofs over object tables; calls are in rules.c, with the decision diagrams. */
+/* Proofs over object tables; calls are in conflict.c, with the decision diagrams. */
 #include "policy/prove.h"
 
 #include <string.h>

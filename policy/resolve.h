@@ -2,7 +2,8 @@
  *
  *	resolve.c	files in order of `use`, variables, constants, values, verdicts
  *	typecheck.c	conditions against the system call they are applied to
- *	rules.c		per call: never, named rules, group rules; conflicts and unreachable arms
+ *	rules.c		per call: never, named rules, group rules
+ *	conflict.c	contradictions, unreachable arms
  *	codegen.c	verdict tables and filter programs
  *	files.c net.c	object tables
  *	compile.c	the driver, limits, emulate:
@@ -117,8 +118,12 @@ bool typecheck_emulate(struct unit *u, const struct sys_desc *d, int64_t value, 
 
 /* ---- rules.c ---- */
 
-/* All rules of all files, by call number; conflicts are reported. */
+/* All rules of all files, by call number. */
 void rules_collect(struct unit *u, struct rcall calls[IMG_CALLS]);
+
+/* ---- conflict.c ---- */
+
+/* Reports contradictions, arms that can never match, and guards that take back what is allowed. */
 void rules_check(struct unit *u, const struct rcall *call);
 
 /* ---- codegen.c, files.c, net.c ---- */
