@@ -1,4 +1,5 @@
-/* What contradicts what, what can never happen, and what never does: conditions as decision diagrams. */
+/* What contradicts what, what can never happen, and what never does: conditions as decision
+ * diagrams. */
 #include "policy/bdd.h"
 #include "policy/prove.h"
 #include "policy/resolve.h"
@@ -53,10 +54,10 @@ static bdd_ref compare_ref(struct checker *c, unsigned term, const struct rtest 
 		r = bdd_compare(c->b, term, in->conv, in->mask, in->cmp, in->imm);
 	} else {
 		for (uint32_t i = 0; i < t->nr_ranges; i++) {
-			bdd_ref lo = bdd_compare(c->b, term, in->conv, in->mask, IMG_ULT,
-						 t->ranges[i].lo);
-			bdd_ref hi = bdd_compare(c->b, term, in->conv, in->mask, IMG_ULE,
-						 t->ranges[i].hi);
+			bdd_ref lo =
+			    bdd_compare(c->b, term, in->conv, in->mask, IMG_ULT, t->ranges[i].lo);
+			bdd_ref hi =
+			    bdd_compare(c->b, term, in->conv, in->mask, IMG_ULE, t->ranges[i].hi);
 
 			r = bdd_or(c->b, r, bdd_and(c->b, bdd_not(c->b, lo), hi));
 		}
@@ -134,8 +135,8 @@ static bdd_ref cond_ref(struct checker *c, const struct rcond *cond)
 		return bdd_not(c->b, cond_ref(c, cond->kids));
 	r = cond->kind == RCOND_AND ? BDD_TRUE : BDD_FALSE;
 	for (const struct rcond *k = cond->kids; k; k = k->next)
-		r = cond->kind == RCOND_AND ? bdd_and(c->b, r, cond_ref(c, k)) :
-					      bdd_or(c->b, r, cond_ref(c, k));
+		r = cond->kind == RCOND_AND ? bdd_and(c->b, r, cond_ref(c, k))
+					    : bdd_or(c->b, r, cond_ref(c, k));
 	return r;
 }
 
@@ -179,8 +180,9 @@ static const char *example(struct checker *c, bdd_ref f)
 
 			if (!(used >> i & 1))
 				continue;
-			name = sysconst_is_enum((enum const_set)a->set) ?
-				       sysconst_name((enum const_set)a->set, value[i]) : NULL;
+			name = sysconst_is_enum((enum const_set)a->set)
+				   ? sysconst_name((enum const_set)a->set, value[i])
+				   : NULL;
 			buf_printf(&b, "%s%s = ", first ? "" : ", ", a->name);
 			if (name)
 				buf_puts(&b, name);
@@ -227,7 +229,7 @@ static unsigned regions_of(struct checker *c, const struct rchain *chains, struc
 						   "every such call is taken by line %u",
 						   before->span.line);
 			}
-			r[n++] = (struct region){ o, k, f };
+			r[n++] = (struct region){o, k, f};
 			before = o;
 		}
 	}
@@ -250,11 +252,12 @@ static void report_conflict(struct checker *c, const struct routcome *a, const s
 	struct diag *d;
 
 	if (first->v.action == last->v.action)
-		d = diag_error(c->u->diags, last->span, "P022", "'%s' is %s with two values (%s and %s)",
-			       name, verb_of(&first->v), place(c->u, first), place(c->u, last));
+		d = diag_error(c->u->diags, last->span, "P022",
+			       "'%s' is %s with two values (%s and %s)", name, verb_of(&first->v),
+			       place(c->u, first), place(c->u, last));
 	else
-		d = diag_error(c->u->diags, last->span, "P022", "'%s' is both %s (%s) and %s (%s)", name,
-			       verb_of(&first->v), place(c->u, first), verb_of(&last->v),
+		d = diag_error(c->u->diags, last->span, "P022", "'%s' is both %s (%s) and %s (%s)",
+			       name, verb_of(&first->v), place(c->u, first), verb_of(&last->v),
 			       place(c->u, last));
 	diag_relate(c->u->diags, d, first->span, NULL);
 	if (witness)
@@ -262,7 +265,8 @@ static void report_conflict(struct checker *c, const struct routcome *a, const s
 	if (a->via && b->via)
 		diag_help(c->u->diags, d, "name it: \"allow %s\" or \"deny %s\"", name, name);
 	else
-		diag_help(c->u->diags, d, "make the conditions exclude each other, or use one \"on %s\" block",
+		diag_help(c->u->diags, d,
+			  "make the conditions exclude each other, or use one \"on %s\" block",
 			  name);
 }
 
@@ -315,8 +319,9 @@ static void note_overlap(struct checker *c)
 	for (const struct rchain *k = c->call->group; k; k = k->next) {
 		if (k->outs->v.action != POL_ALLOW)
 			continue;
-		d = diag_warn(c->u->diags, n->span, "P026", "'%s' is allowed (%s), and never allowed here",
-			      c->call->d->name, place(c->u, k->outs));
+		d = diag_warn(c->u->diags, n->span, "P026",
+			      "'%s' is allowed (%s), and never allowed here", c->call->d->name,
+			      place(c->u, k->outs));
 		diag_relate(c->u->diags, d, k->outs->span, NULL);
 		diag_help(c->u->diags, d, "the guard wins; to say so, write @%s except {%s}",
 			  k->outs->via, c->call->d->name);
@@ -370,15 +375,15 @@ void rules_check(struct unit *u, const struct rcall *call)
 	if (c->undecided || bdd_failed(c->b)) {
 		const struct rchain *k = call->named ? call->named : call->group;
 
-		diag_warn(u->diags, k && k->outs ? k->outs->span : (struct src_span){ 0 }, "P029",
+		diag_warn(u->diags, k && k->outs ? k->outs->span : (struct src_span){0}, "P029",
 			  "the conditions on '%s' are too large to check for overlap: undecided",
 			  call->d->name);
 	}
 	bdd_destroy(&c->b);
 }
 
-bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond, uint32_t *rule,
-		   const char **how)
+bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond,
+		   uint32_t *rule, const char **how)
 {
 	struct checker *c = new_checker(u, call);
 	bdd_ref open, left, f;
@@ -390,7 +395,8 @@ bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond 
 	open = cond_ref(c, cond);
 	for (const struct routcome *o = call->never; o; o = o->next)
 		open = bdd_and(c->b, open, bdd_not(c->b, cond_ref(c, o->cond)));
-	for (const struct rchain *k = call->named ? call->named : call->group; k && proved; k = k->next) {
+	for (const struct rchain *k = call->named ? call->named : call->group; k && proved;
+	     k = k->next) {
 		left = open;
 		for (const struct routcome *o = k->outs; o && proved; o = o->next) {
 			f = cond_ref(c, o->cond);

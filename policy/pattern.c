@@ -16,7 +16,7 @@ struct coder {
 
 static void put_token(struct coder *c, enum img_token token)
 {
-	static const unsigned weight[] = { [IMG_STAR] = 1, [IMG_GLOBDIR] = 3, [IMG_GLOBSTAR] = 5 };
+	static const unsigned weight[] = {[IMG_STAR] = 1, [IMG_GLOBDIR] = 3, [IMG_GLOBSTAR] = 5};
 
 	buf_putc(&c->out, 0);
 	buf_putc(&c->out, (char)token);
@@ -72,7 +72,7 @@ static bool component(struct coder *c, const struct pattern_char *s, size_t n, c
 bool pattern_code(struct arena *a, const struct pattern_char *s, size_t n, struct pattern *out,
 		  const char **why)
 {
-	struct coder c = { BUF_INIT, out, false };
+	struct coder c = {BUF_INIT, out, false};
 	const char *token;
 	bool ok = true;
 
@@ -128,8 +128,8 @@ bool pattern_literal(struct arena *a, const char *path, bool below, struct patte
 		s[i].c = (unsigned char)path[i];
 	if (below) {
 		s[n++].c = '/';
-		s[n++] = (struct pattern_char){ '*', true };
-		s[n++] = (struct pattern_char){ '*', true };
+		s[n++] = (struct pattern_char){'*', true};
+		s[n++] = (struct pattern_char){'*', true};
 	}
 	ok = pattern_code(a, s, n, out, &why);
 	free(s);
@@ -152,7 +152,7 @@ bool pattern_is_exact(const struct pattern *p)
 
 void pattern_print(const struct pattern *p, struct buf *out)
 {
-	static const char *const text[] = { "", "*", "**", "**/" };
+	static const char *const text[] = {"", "*", "**", "**/"};
 
 	for (size_t i = 0; i < p->len; i++) {
 		if (!p->t[i]) {
@@ -292,7 +292,7 @@ struct search {
 static void make_alphabet(struct search *s)
 {
 	static const char others[] = "xyzabcdefghijklmnopqrstuvwABC0123456789";
-	bool in[256] = { false };
+	bool in[256] = {false};
 
 	for (unsigned i = 0; i < s->a.n; i++)
 		if (!s->a.token[i])
@@ -384,7 +384,7 @@ static void follow(struct search *s, unsigned i, unsigned char c)
 		return; /* an empty component, or a relative path */
 	a = step(&s->a, set_a(s, i), c, set_a(s, s->nr));
 	b = step(&s->b, set_b(s, i), c, set_b(s, s->nr));
-	s->pairs[s->nr] = (struct pair){ i, c, c == '/' };
+	s->pairs[s->nr] = (struct pair){i, c, c == '/'};
 	if ((!a && !b) || seen(s))
 		return;
 	note(s, s->nr++);
@@ -396,7 +396,7 @@ static void explore(struct search *s)
 	if (s->gave_up)
 		return;
 	memset(set_a(s, 0), 0, (s->a.words + s->b.words) * sizeof(uint64_t));
-	s->pairs[0] = (struct pair){ 0, 0, false };
+	s->pairs[0] = (struct pair){0, 0, false};
 	set_add(&s->a, set_a(s, 0), 0);
 	set_add(&s->b, set_b(s, 0), 0);
 	s->nr = 1;

@@ -1,5 +1,5 @@
-/* The rules of each call, from all files: what is named, what a group says, what extends or replaces
- * what. */
+/* The rules of each call, from all files: what is named, what a group says, what extends or
+ * replaces what. */
 #include <string.h>
 #include "policy/resolve.h"
 
@@ -37,7 +37,8 @@ static void append_chain(struct rchain **list, struct rchain *c)
 }
 
 static struct routcome *new_outcome(struct unit *u, const struct rcond *cond,
-				    const struct img_verdict *v, struct src_span span, const char *via)
+				    const struct img_verdict *v, struct src_span span,
+				    const char *via)
 {
 	struct routcome *o = unit_new(u, struct routcome);
 
@@ -49,15 +50,17 @@ static struct routcome *new_outcome(struct unit *u, const struct rcond *cond,
 }
 
 /* A verdict for this call. False when it must not be used. */
-static bool outcome_for(struct unit *u, const struct ast_outcome *out, const struct ast_notes *notes,
-			const struct sys_desc *d, uint32_t rule, struct img_verdict *v)
+static bool outcome_for(struct unit *u, const struct ast_outcome *out,
+			const struct ast_notes *notes, const struct sys_desc *d, uint32_t rule,
+			struct img_verdict *v)
 {
 	if (!resolve_outcome(u, out, notes, rule, v))
 		return false;
 	return v->action != POL_EMULATE || typecheck_emulate(u, d, v->value, out->span);
 }
 
-static struct rchain *block_chain(struct unit *u, const struct ast_rule *r, const struct sys_desc *d)
+static struct rchain *block_chain(struct unit *u, const struct ast_rule *r,
+				  const struct sys_desc *d)
 {
 	struct rchain *chain = unit_new(u, struct rchain);
 
@@ -75,8 +78,9 @@ static struct rchain *block_chain(struct unit *u, const struct ast_rule *r, cons
 	return chain->outs ? chain : NULL;
 }
 
-static struct rchain *simple_chain(struct unit *u, const struct ast_rule *r, const struct sys_desc *d,
-				   uint32_t rule, const struct ast_target *t)
+static struct rchain *simple_chain(struct unit *u, const struct ast_rule *r,
+				   const struct sys_desc *d, uint32_t rule,
+				   const struct ast_target *t)
 {
 	struct rchain *chain = unit_new(u, struct rchain);
 	const char *via = t->group ? t->name : NULL;
@@ -94,8 +98,8 @@ static struct rchain *simple_chain(struct unit *u, const struct ast_rule *r, con
 	return chain;
 }
 
-static void add_named(struct collector *c, const struct ast_rule *r, uint32_t nr, struct rchain *chain,
-		      struct src_span at)
+static void add_named(struct collector *c, const struct ast_rule *r, uint32_t nr,
+		      struct rchain *chain, struct src_span at)
 {
 	if (!chain)
 		return;
@@ -115,7 +119,8 @@ static void add_target(struct collector *c, const struct ast_rule *r, const stru
 	if (!resolve_target(c->u, t, in))
 		return;
 	if (t->group && r->mode != AST_MODE_NONE)
-		diag_error(c->u->diags, t->span, "P025", "extend and replace apply to named calls only");
+		diag_error(c->u->diags, t->span, "P025",
+			   "extend and replace apply to named calls only");
 	for (uint32_t nr = 0; nr < IMG_CALLS; nr++) {
 		const struct sys_desc *d = in[nr] ? sysdesc_by_nr(nr) : NULL;
 		struct rchain *chain;
@@ -123,11 +128,12 @@ static void add_target(struct collector *c, const struct ast_rule *r, const stru
 		if (!d)
 			continue;
 		if (r->kind == AST_RULE_NEVER) {
-			const struct rcond *cond = r->cond ? typecheck_cond(c->u, r->cond, d) : NULL;
-			struct img_verdict v = { .action = POL_TERMINATE,
-						 .flags = POL_F_LOG | POL_F_NEVER,
-						 .gate = POL_GATE_NEVER,
-						 .rule = rule };
+			const struct rcond *cond =
+			    r->cond ? typecheck_cond(c->u, r->cond, d) : NULL;
+			struct img_verdict v = {.action = POL_TERMINATE,
+						.flags = POL_F_LOG | POL_F_NEVER,
+						.gate = POL_GATE_NEVER,
+						.rule = rule};
 
 			if (cond || !r->cond)
 				append_outcome(&c->calls[nr].never,
@@ -135,8 +141,8 @@ static void add_target(struct collector *c, const struct ast_rule *r, const stru
 							   t->group ? t->name : NULL));
 			continue;
 		}
-		chain = r->kind == AST_RULE_BLOCK ? block_chain(c->u, r, d) :
-						    simple_chain(c->u, r, d, rule, t);
+		chain = r->kind == AST_RULE_BLOCK ? block_chain(c->u, r, d)
+						  : simple_chain(c->u, r, d, rule, t);
 		if (t->group && chain)
 			append_chain(&c->calls[nr].group, chain);
 		else
@@ -202,7 +208,7 @@ static struct rchain *used_chains(struct collector *c, const struct pol_ast *fil
 static struct rchain *extended(struct unit *u, const struct rchain *own, const struct rchain *below)
 {
 	struct rchain *r = unit_new(u, struct rchain);
-	const struct rchain *lists[] = { own, below };
+	const struct rchain *lists[] = {own, below};
 
 	for (unsigned i = 0; i < 2; i++)
 		for (const struct rchain *k = lists[i]; k; k = k->next)
@@ -215,7 +221,7 @@ static struct rchain *extended(struct unit *u, const struct rchain *own, const s
 static void settle(struct collector *c, const struct pol_ast *file, unsigned index, uint32_t nr)
 {
 	struct layer *l = &c->layers[nr][index];
-	struct src_span below_at = { 0 };
+	struct src_span below_at = {0};
 	struct rchain *below = used_chains(c, file, nr, &below_at);
 	struct diag *d;
 
@@ -226,15 +232,15 @@ static void settle(struct collector *c, const struct pol_ast *file, unsigned ind
 		return;
 	}
 	if (!below && (c->extends[nr] || c->replaces[nr])) {
-		diag_error(c->u->diags, c->at[nr], "P025",
-			   "no used file has a rule for '%s' to %s", sysdesc_by_nr(nr)->name,
-			   c->extends[nr] ? "extend" : "replace");
+		diag_error(c->u->diags, c->at[nr], "P025", "no used file has a rule for '%s' to %s",
+			   sysdesc_by_nr(nr)->name, c->extends[nr] ? "extend" : "replace");
 	} else if (below && !c->extends[nr] && !c->replaces[nr]) {
-		d = diag_error(c->u->diags, c->at[nr], "P024", "a used file has a rule for '%s' too",
-			       sysdesc_by_nr(nr)->name);
+		d = diag_error(c->u->diags, c->at[nr], "P024",
+			       "a used file has a rule for '%s' too", sysdesc_by_nr(nr)->name);
 		diag_relate(c->u->diags, d, below_at, NULL);
-		diag_help(c->u->diags, d,
-			  "write \"extend\" to try this one first, or \"replace\" to drop the other");
+		diag_help(
+		    c->u->diags, d,
+		    "write \"extend\" to try this one first, or \"replace\" to drop the other");
 	}
 	l->chains = c->extends[nr] ? extended(c->u, c->extends[nr], below) : NULL;
 	append_chain(&l->chains, c->own[nr]);
@@ -268,5 +274,5 @@ void rules_collect(struct unit *u, struct rcall calls[IMG_CALLS])
 	}
 	for (i = 0; i < sysdesc_count() && u->nr_files; i++)
 		calls[sysdesc_at(i)->nr].named =
-			c->layers[sysdesc_at(i)->nr][u->nr_files - 1].chains;
+		    c->layers[sysdesc_at(i)->nr][u->nr_files - 1].chains;
 }
