@@ -41,6 +41,18 @@ struct task *task_fixture_start(void)
 	return t;
 }
 
+void task_fixture_stop(struct task *t)
+{
+	struct proc *p = t->proc;
+	struct task *o, *tmp;
+
+	t->host_tid = 0;
+	list_for_each_safe(o, tmp, &p->tasks, node)
+		task_discard(o);
+	proc_put(p);
+	current = NULL;
+}
+
 struct task *task_fixture_add(struct task *t)
 {
 	int err;

@@ -9,6 +9,9 @@
  * when something is missing. */
 struct task *task_fixture_start(void);
 
+/* Ends every task of t's process and the process. */
+void task_fixture_stop(struct task *t);
+
 /* Another task of the same process, for a test thread to be. */
 struct task *task_fixture_add(struct task *t);
 

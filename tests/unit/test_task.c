@@ -31,6 +31,12 @@ static int set_up(void **state)
 	return 0;
 }
 
+static int tear_down(void **state)
+{
+	task_fixture_stop(t);
+	return 0;
+}
+
 static siginfo_t info_of(int sig, int value)
 {
 	siginfo_t si = {.si_signo = sig, .si_code = SI_QUEUE};
@@ -401,17 +407,17 @@ static void decode_anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(frame_round_trip, set_up),
-		cmocka_unit_test_setup(frame_does_not_fit, set_up),
-		cmocka_unit_test_setup(hostile_frames, set_up),
-		cmocka_unit_test_setup(queues, set_up),
-		cmocka_unit_test_setup(queue_limit, set_up),
-		cmocka_unit_test_setup(stop_and_continue_cancel, set_up),
-		cmocka_unit_test_setup(handler_restarts, set_up),
-		cmocka_unit_test_setup(futex_basics, set_up),
-		cmocka_unit_test_setup(interruption_is_never_lost, set_up),
-		cmocka_unit_test_setup(decode_kinds, set_up),
-		cmocka_unit_test_setup(decode_anything, set_up),
+		cmocka_unit_test_setup_teardown(frame_round_trip, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(frame_does_not_fit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(hostile_frames, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(queues, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(queue_limit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(stop_and_continue_cancel, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(handler_restarts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(futex_basics, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(interruption_is_never_lost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(decode_kinds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(decode_anything, set_up, tear_down),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
