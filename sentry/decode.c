@@ -192,6 +192,9 @@ int decode_resolve(struct task *t, struct sysargs *a, int k)
 		dirfd = A_INT(a, i - 1);
 	s->vpath[k].path_len = 0;
 	s->vpath[k].path[0] = '\0';
+	a->path[k].err = vfs_role_check(a->desc->arg[i].role, a);
+	if (a->path[k].err)
+		return a->path[k].err;
 	a->path[k].err = vfs_resolve(t, dirfd, a->path[k].str,
 				     vfs_role_flags(a->desc->arg[i].role, a), &s->vpath[k]);
 	a->path[k].v = &s->vpath[k];

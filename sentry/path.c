@@ -170,35 +170,44 @@ static bool is_dots(const char *name, size_t len)
 	return (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.');
 }
 
-/* What is left as one normal relative path without "." components, up to the first "..". Returns
- * its length; *end is where it stops in the walk's text; *last is the length before its last
- * component's slash. */
-static size_t plain_prefix(const struct walk *w, char *buf, const char **end, size_t *last)
+/* What is left as one normal relative path without "." components, up to the first "..". */
+struct ahead {
+	char text[PATH_MAX];
+	size_t len;	 /* 0: the next component is no plain name */
+	size_t last;	 /* length before the last component's slash */
+	const char *end; /* where it stops in the walk's text */
+	bool whole;	 /* nothing is left after it but slashes and "." ... */
+	bool dot, dir;	 /* ... of which there are some: the last component must be a directory */
+};
+
+static void look_ahead(const struct walk *w, struct ahead *a)
 {
 	const char *p = w->next;
-	size_t n = 0;
 
-	*last = 0;
-	*end = p;
+	a->len = a->last = 0;
+	a->dot = false;
+	a->end = p;
 	for (;;) {
 		size_t len;
 
 		p += strspn(p, "/");
 		len = strcspn(p, "/");
-		if (!len || (len == 2 && is_dots(p, 2)) || n + len + 2 > PATH_MAX)
+		if (!len || (len == 2 && is_dots(p, 2)) || a->len + len + 2 > PATH_MAX)
 			break;
-		if (!is_dots(p, len)) {
-			*last = n;
-			if (n)
-				buf[n++] = '/';
-			memcpy(buf + n, p, len);
-			n += len;
+		a->dot = is_dots(p, len);
+		if (!a->dot) {
+			a->last = a->len;
+			if (a->len)
+				a->text[a->len++] = '/';
+			memcpy(a->text + a->len, p, len);
+			a->len += len;
 		}
 		p += len;
-		*end = p;
+		a->end = p;
 	}
-	buf[n] = '\0';
-	return n;
+	a->text[a->len] = '\0';
+	a->whole = !*p;
+	a->dir = a->dot || *a->end == '/';
 }
 
 /* Passes plain components whose lengths, with a slash for each, are left together. */
@@ -218,22 +227,22 @@ static void skip(struct walk *w, size_t left)
  * of the host on the way to them. True when it moved. */
 static int enter_mount(struct walk *w, bool *moved)
 {
-	char ahead[PATH_MAX], full[2 * PATH_MAX];
-	size_t at = w->out->path_len == 1 ? 0 : w->out->path_len, last, n;
-	const char *end;
+	size_t at = w->out->path_len == 1 ? 0 : w->out->path_len;
+	char full[2 * PATH_MAX];
 	struct mount *m;
+	struct ahead a;
 
 	*moved = false;
-	n = plain_prefix(w, ahead, &end, &last);
-	if (!n)
+	look_ahead(w, &a);
+	if (!a.len)
 		return 0;
 	memcpy(full, w->out->path, at);
 	full[at] = '/';
-	memcpy(full + at + 1, ahead, n + 1);
-	m = vfs_mount_of(full, at + 1 + n);
+	memcpy(full + at + 1, a.text, a.len + 1);
+	m = vfs_mount_of(full, at + 1 + a.len);
 	if (!m || m->path_len <= w->out->path_len)
 		return 0;
-	if (w->flags & VFS_PARENT && m->path_len == at + 1 + n && !*end)
+	if (w->flags & VFS_PARENT && m->path_len == at + 1 + a.len && a.whole && !a.dot)
 		return 0; /* the mount point itself is the last component */
 	if (w->flags & VFS_NO_XDEV)
 		return -EXDEV;
@@ -370,61 +379,70 @@ static int lookup_child(struct walk *w, const char *name, size_t len, struct vno
 	return w->cur->ops->lookup ? w->cur->ops->lookup(w->cur, one, out) : -ENOTDIR;
 }
 
+/* Moves to node (taken), found len bytes of the plain text ahead. */
+static int arrive(struct walk *w, struct vnode *node, const struct ahead *a, size_t len)
+{
+	int r = push_name(w, a->text, len);
+
+	if (r)
+		vnode_put(node);
+	else
+		move_to(w, node);
+	return r;
+}
+
+/* One call for all components ahead but the last. 1 when it went there, 0 when a symlink or the host
+ * forbids it, or -errno. */
+static int walk_parent(struct walk *w, struct ahead *a)
+{
+	struct vnode *node;
+	int r;
+
+	a->text[a->last] = '\0';
+	r = hostfs_lookup_path(w->cur, a->text, false, &node);
+	if (!r)
+		r = arrive(w, node, a, a->last);
+	else if (r == -ELOOP || r == -EAGAIN)
+		return 0;
+	if (r)
+		return r;
+	skip(w, a->last + 1);
+	return 1;
+}
+
 /* One call for all components ahead that are plain names. Returns 1 when the walk is done, 0 when it
  * goes on, or -errno. */
 static int walk_fast(struct walk *w)
 {
-	char ahead[PATH_MAX];
-	size_t n, last;
-	const char *end;
 	struct vnode *node;
-	bool whole, parent_only, nofollow;
-	int r;
+	struct ahead a;
+	int r = -ELOOP;
 
-	n = plain_prefix(w, ahead, &end, &last);
-	if (!last)
+	look_ahead(w, &a);
+	if (!a.last)
 		return 0; /* one component is looked up by name anyway */
-	whole = !end[strspn(end, "/")];
-	parent_only = whole && w->flags & VFS_PARENT; /* calls that change names want the parent */
-	nofollow = whole && !*end && w->flags & VFS_NOFOLLOW;
-	r = parent_only ? -ELOOP : hostfs_lookup_path(w->cur, ahead, nofollow, &node);
-	if (r == -ENOENT && !(w->flags & VFS_CREATE && whole))
-		return r;
+	/* Calls that change names want the parent. */
+	if (!a.whole || !(w->flags & VFS_PARENT || (w->flags & VFS_CREATE && a.dir)))
+		r = hostfs_lookup_path(w->cur, a.text, a.whole && !a.dir && w->flags & VFS_NOFOLLOW,
+				       &node);
 	if (!r) {
-		r = push_name(w, ahead, n);
-		if (r) {
-			vnode_put(node);
+		r = arrive(w, node, &a, a.len);
+		if (r)
 			return r;
-		}
-		move_to(w, node);
-		w->next += end - w->next;
-		if (!whole)
+		w->next += a.end - w->next;
+		if (!a.whole)
 			return 0;
-		if (*end && node->type != S_IFDIR)
+		if (a.dir && node->type != S_IFDIR)
 			return -ENOTDIR;
 		end_at_cur(w, "");
 		return 1;
 	}
-	if (r != -ELOOP && r != -ENOENT && r != -EAGAIN)
+	if (r == -ELOOP || (r == -ENOENT && w->flags & VFS_CREATE && a.whole)) {
+		r = walk_parent(w, &a);
+		if (r)
+			return r < 0 ? r : 0;
+	} else if (r != -EAGAIN) {
 		return r;
-	/* All but the last in one call. */
-	if (r != -EAGAIN) {
-		ahead[last] = '\0';
-		r = hostfs_lookup_path(w->cur, ahead, false, &node);
-		if (r == -ENOENT)
-			return r;
-		if (!r) {
-			r = push_name(w, ahead, last);
-			if (r) {
-				vnode_put(node);
-				return r;
-			}
-			move_to(w, node);
-			skip(w, last + 1);
-			return 0;
-		}
-		if (r != -ELOOP && r != -EAGAIN)
-			return r;
 	}
 	w->slow = true;
 	return 0;
@@ -436,7 +454,11 @@ static int walk_name(struct walk *w, const char *name, size_t len)
 	const char *after = name + len;
 	bool last = !after[strspn(after, "/")], slash = *after == '/', magic;
 	struct vnode *node = NULL;
-	int r = lookup_child(w, name, len, &node);
+	int r;
+
+	if (last && slash && w->flags & VFS_CREATE)
+		return -EISDIR; /* open makes no directories */
+	r = lookup_child(w, name, len, &node);
 
 	if (r == -ENOENT && last && w->flags & (VFS_CREATE | VFS_PARENT)) {
 		w->out->must_dir = slash;

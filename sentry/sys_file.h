@@ -10,7 +10,12 @@
 
 /* Flags, mode and resolve of open, openat, creat and openat2 in one form. */
 int sys_open_how(const struct sysargs *a, struct open_how *how);
+/* Refuses flags that Linux refuses before it looks at the path. 0 or -errno. */
+int sys_open_check(const struct sysargs *a);
 bool sys_open_is_tmpfile(const struct open_how *how);
+
+/* Would linking an open file to this new name let it be used for more than its opening did? */
+bool sys_link_widens(const struct file *f, const struct vpath *to);
 
 /* The AT_* flags of the call, 0 when it has none. */
 unsigned sys_at_flags(const struct sysargs *a);

@@ -112,8 +112,6 @@ long sys_fchmodat2(struct task *t, struct sysargs *a)
 {
 	struct vattr attr = mode_attr(A_UINT(a, 2));
 
-	if (sys_at_flags(a) & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
 	return set_path(a, &attr);
 }
 
@@ -155,8 +153,6 @@ long sys_fchownat(struct task *t, struct sysargs *a)
 {
 	struct vattr attr = owner_attr(A_UINT(a, 2), A_UINT(a, 3));
 
-	if (sys_at_flags(a) & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
 	return set_path(a, &attr);
 }
 

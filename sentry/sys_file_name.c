@@ -82,12 +82,10 @@ long sys_mknodat(struct task *t, struct sysargs *a)
 static long do_symlink(struct task *t, struct sysargs *a)
 {
 	const struct vpath *v = a->path[0].v;
-	int r = a->str_err ? a->str_err : check_new(v, false);
+	int r = check_new(v, false);
 
 	if (r)
 		return r;
-	if (!a->str[0])
-		return -ENOENT;
 	return v->dir->ops->symlink ? v->dir->ops->symlink(v->dir, v->name, a->str) : -EPERM;
 }
 
@@ -107,10 +105,9 @@ static long do_link(struct sysargs *a)
 	struct vnode *node = from->node;
 	int r;
 
-	if (sys_at_flags(a) & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
-	if (from->file && (!node || !(from->file->verbs & POL_V_LINK)))
-		return -ENOENT;
+	if (from->file && (!node || !(from->file->verbs & POL_V_LINK) ||
+			   sys_link_widens(from->file, to)))
+		return -ENOENT; /* as Linux, to callers without privileges */
 	r = check_new(to, false);
 	if (r)
 		return r;
@@ -178,19 +175,17 @@ long sys_rmdir(struct task *t, struct sysargs *a)
 
 long sys_unlinkat(struct task *t, struct sysargs *a)
 {
-	unsigned flags = A_UINT(a, 2);
-
-	if (flags & ~(unsigned)AT_REMOVEDIR)
-		return -EINVAL;
-	return flags & AT_REMOVEDIR ? do_rmdir(a) : do_unlink(a);
+	return A_UINT(a, 2) & AT_REMOVEDIR ? do_rmdir(a) : do_unlink(a);
 }
 
 /* ---- renaming ---- */
 
 static int check_rename(const struct vpath *from, const struct vpath *to, unsigned flags)
 {
-	if (!from->dir || !to->dir)
+	if (!from->dir)
 		return -EBUSY;
+	if (!to->dir)
+		return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
 	if (from->dir->mnt != to->dir->mnt)
 		return -EXDEV;
 	if (!from->node)
@@ -201,7 +196,7 @@ static int check_rename(const struct vpath *from, const struct vpath *to, unsign
 		return -ENOENT;
 	if (from->must_dir && from->node->type != S_IFDIR)
 		return -ENOTDIR;
-	if (to->must_dir && from->node->type != S_IFDIR)
+	if (to->must_dir && (flags & RENAME_EXCHANGE ? to->node : from->node)->type != S_IFDIR)
 		return -ENOTDIR;
 	if (is_mount_root(from->node) || (to->node && is_mount_root(to->node)))
 		return -EBUSY;

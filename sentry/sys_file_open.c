@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include "sentry/hostfs.h"
 #include "sentry/sys_file.h"
 
@@ -117,8 +118,6 @@ static int open_new(struct task *t, const struct vpath *v, const struct open_how
 	struct vnode *node = NULL;
 	int r;
 
-	if (v->must_dir)
-		return -EISDIR;
 	if (!v->dir->ops->create)
 		return -EACCES;
 	r = v->dir->ops->create(t, v->dir, v->name, sys_create_mode(t, (mode_t)how->mode),
@@ -135,13 +134,27 @@ static int open_new(struct task *t, const struct vpath *v, const struct open_how
 	return r;
 }
 
-static long do_open(struct task *t, struct sysargs *a, const struct open_how *how)
+int sys_open_check(const struct sysargs *a)
+{
+	struct open_how how;
+	int r = 0;
+
+	sys_open_how(a, &how);
+	if (a->nr == SYS_openat2)
+		r = a->strct_err && a->strct_size >= sizeof(how) ? a->strct_err
+								 : check_how2(a, &how);
+	return r ? r : check_how(&how);
+}
+
+static long do_open(struct task *t, struct sysargs *a)
 {
 	const struct vpath *v = a->path[0].v;
+	struct open_how open_how, *how = &open_how;
 	struct file *f = NULL;
-	int r = check_how(how);
+	int r = 0;
 
-	if (!r && v->node)
+	sys_open_how(a, how);
+	if (v->node)
 		r = check_type(how, v->node);
 	if (r)
 		return r;
@@ -156,35 +169,22 @@ static long do_open(struct task *t, struct sysargs *a, const struct open_how *ho
 	return fdtab_install(t->proc->fdtab, f, 0, how->flags & O_CLOEXEC);
 }
 
-static long open_plain(struct task *t, struct sysargs *a)
-{
-	struct open_how how;
-
-	sys_open_how(a, &how);
-	return do_open(t, a, &how);
-}
-
 long sys_open(struct task *t, struct sysargs *a)
 {
-	return open_plain(t, a);
+	return do_open(t, a);
 }
 
 long sys_openat(struct task *t, struct sysargs *a)
 {
-	return open_plain(t, a);
+	return do_open(t, a);
 }
 
 long sys_creat(struct task *t, struct sysargs *a)
 {
-	return open_plain(t, a);
+	return do_open(t, a);
 }
 
 long sys_openat2(struct task *t, struct sysargs *a)
 {
-	struct open_how how;
-	int r;
-
-	sys_open_how(a, &how);
-	r = a->strct_err && a->strct_size >= sizeof(how) ? a->strct_err : check_how2(a, &how);
-	return r ? r : do_open(t, a, &how);
+	return do_open(t, a);
 }

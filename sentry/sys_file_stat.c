@@ -67,8 +67,6 @@ long sys_lstat(struct task *t, struct sysargs *a)
 
 long sys_newfstatat(struct task *t, struct sysargs *a)
 {
-	if (A_UINT(a, 3) & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT))
-		return -EINVAL;
 	return do_stat(t, a, a->raw[2]);
 }
 
@@ -82,15 +80,9 @@ long sys_fstat(struct task *t, struct sysargs *a)
 
 long sys_statx(struct task *t, struct sysargs *a)
 {
-	unsigned flags = A_UINT(a, 2), mask = A_UINT(a, 3);
 	struct statx st;
-	int r;
+	int r = path_getattr(t, a, &st);
 
-	if (mask & STATX__RESERVED || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
-	    flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT |
-				AT_STATX_SYNC_TYPE))
-		return -EINVAL;
-	r = path_getattr(t, a, &st);
 	return r ? r : gmem_write(t->proc->mm, A_PTR(a, 4), &st, sizeof(st));
 }
 
@@ -100,8 +92,6 @@ static long do_access(struct task *t, struct sysargs *a, unsigned mode)
 {
 	const struct vpath *v = a->path[0].v;
 
-	if (mode & ~7u)
-		return -EINVAL;
 	/* A descriptor without a name: its own mode says what it can be used for. */
 	if (!v->node)
 		return (mode & R_OK && !file_can_read(v->file)) ||
@@ -123,8 +113,6 @@ long sys_faccessat(struct task *t, struct sysargs *a)
 
 long sys_faccessat2(struct task *t, struct sysargs *a)
 {
-	if (A_UINT(a, 3) & ~(unsigned)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
 	return do_access(t, a, A_UINT(a, 2));
 }
 
@@ -139,7 +127,7 @@ static long do_readlink(struct task *t, struct sysargs *a, uint64_t addr, int si
 	if (size <= 0)
 		return -EINVAL;
 	if (!v->node || v->node->type != S_IFLNK || !v->node->ops->readlink)
-		return v->file ? -ENOENT : -EINVAL;
+		return a->path[0].str[0] ? -EINVAL : -ENOENT;
 	n = v->node->ops->readlink(t, v->node, buf, MIN((size_t)size, sizeof(buf)));
 	if (n < 0)
 		return n;

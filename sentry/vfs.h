@@ -156,6 +156,8 @@ int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, str
 /* Flags of vfs_resolve and verbs needed by a path argument of the call: from its role, the call's
  * flag arguments and the resolved object (open: O_ACCMODE, O_CREAT, O_TRUNC, O_APPEND ...). */
 struct sysargs;
+/* vfs_role_check refuses what Linux refuses before it resolves the path: bad flags. 0 or -errno. */
+int vfs_role_check(enum path_role role, const struct sysargs *a);
 unsigned vfs_role_flags(enum path_role role, const struct sysargs *a);
 uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p);
 

@@ -100,6 +100,47 @@ unsigned sys_at_flags(const struct sysargs *a)
 	}
 }
 
+/* AT_* flags that a call knows. */
+static unsigned known_at_flags(uint32_t nr)
+{
+	switch (nr) {
+	case SYS_statx:
+		return AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+	case SYS_newfstatat:
+		return AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+	case SYS_faccessat2:
+		return AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+	case SYS_linkat:
+		return AT_SYMLINK_FOLLOW | AT_EMPTY_PATH;
+	case SYS_unlinkat:
+		return AT_REMOVEDIR;
+	case SYS_readlinkat:
+		return AT_EMPTY_PATH;
+	default:
+		return AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+	}
+}
+
+int vfs_role_check(enum path_role role, const struct sysargs *a)
+{
+	unsigned mode;
+
+	if (role == PATH_open)
+		return sys_open_check(a);
+	if (role == PATH_symlink) /* the target: copied as the call's string */
+		return a->str_err ? a->str_err : a->str[0] ? 0 : -ENOENT;
+	if (sys_at_flags(a) & ~known_at_flags(a->nr))
+		return -EINVAL;
+	if (role == PATH_access) {
+		mode = A_UINT(a, a->nr == SYS_access ? 1 : 2);
+		return mode & ~7u ? -EINVAL : 0;
+	}
+	if (a->nr == SYS_statx && (A_UINT(a, 3) & STATX__RESERVED ||
+				   (A_UINT(a, 2) & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE))
+		return -EINVAL;
+	return 0;
+}
+
 unsigned vfs_role_flags(enum path_role role, const struct sysargs *a)
 {
 	unsigned at = sys_at_flags(a), empty = at & AT_EMPTY_PATH ? VFS_EMPTY : 0;
@@ -209,6 +250,11 @@ static uint32_t moved_verbs(const struct sysargs *a, const struct vpath *from)
 	if (a->npaths < 2 || a->path[other].err || !to)
 		return 0;
 	return granted(to) & CONTENT & ~(from->node && from->node->type == S_IFDIR ? 0 : POL_V_LIST);
+}
+
+bool sys_link_widens(const struct file *f, const struct vpath *to)
+{
+	return granted(to) & CONTENT & ~POL_V_LIST & ~f->verbs;
 }
 
 static uint32_t rename_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p)

@@ -12,7 +12,7 @@ GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread
 
 guest_tests = \
 	tests/guest/file_attr tests/guest/file_fd tests/guest/file_io tests/guest/file_name \
-	tests/guest/file_open \
+	tests/guest/file_open tests/guest/file_random \
 	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
 	tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_intr tests/guest/ready_pipe tests/guest/ready_poll \
