@@ -685,7 +685,12 @@ int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, str
 		r = -EXDEV;
 	if (r) {
 		vpath_release(out);
-		keep_failed_path(&w);
+		if (w.links > MAX_LINKS) { /* round and round: there is no such object */
+			out->path_len = 0;
+			out->path[0] = '\0';
+		} else {
+			keep_failed_path(&w);
+		}
 	}
 	vnode_put(w.cur);
 	vnode_put(w.base);
