@@ -163,7 +163,11 @@ static enum mm_fault_result fault_file(struct mm *mm, struct vma *v, uint64_t pa
 	uint64_t start = MAX(base, v->start), end = MIN(base + FAULT_AROUND_FILE, v->end);
 	uint64_t near = ALIGN_DOWN(page, NEAR_FILE);
 
-	populate_cached(v, MAX(near, start), MIN(near + NEAR_FILE, end));
+	if (page == v->last_end) /* sequential */
+		populate_cached(v, start, end);
+	else
+		populate_cached(v, MAX(near, start), MIN(near + NEAR_FILE, end));
+	v->last_end = end;
 	if (map_run(mm, v, start, v->win + (start - v->start), end - start, PLATFORM_HOT) < 0)
 		return MM_FAULT_NOMEM;
 	return MM_FAULT_OK;
