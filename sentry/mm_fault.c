@@ -4,6 +4,7 @@
 #include "sentry/mm_impl.h"
 
 #define FAULT_AROUND_FILE (512 * PAGE_SIZE) /* file pages are mapped this far around a fault */
+#define SCATTER_ORDER	  8		   /* of blocks for faults without a pattern */
 #define NEAR_FILE	  (16 * PAGE_SIZE) /* mapped by the host with a fault in a file */
 #define STACK_STEP	  (64 * 1024ull)
 #define PROT_ALL	  (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -58,15 +59,20 @@ int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 
 /* ---- making pages ---- */
 
-/* A fault next to what the last one made present is sequential: the next block is larger. */
-static void adapt_order(struct vma *v, uint64_t page)
+/* How much to make present around a fault, by the pattern of the last ones. A fault next to what the
+ * last one made is sequential: the next block is larger, and the host makes all of it at once. For
+ * scattered faults the translations of a block are installed, but the host makes only the page
+ * itself: what is not touched costs no memory. Returns true when all is to be made. */
+static bool adapt_order(struct vma *v, uint64_t page)
 {
+	if (!v->last_end)
+		return true;
 	if (page == v->last_end || page + PAGE_SIZE == v->last_start) {
-		if (v->order < PGPOOL_MAX_ORDER)
-			v->order++;
-	} else if (v->order > MM_FAULT_ORDER) {
-		v->order--;
+		v->order = MIN(v->order + 1, PGPOOL_MAX_ORDER);
+		return true;
 	}
+	v->order = MIN(v->order + 1, SCATTER_ORDER);
+	return false;
 }
 
 /* Largest order up to v->order whose block around page lies in v and has no page yet. */
@@ -87,9 +93,10 @@ static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
 	return order;
 }
 
-/* Allocates and maps a block around page, which has none. *less: memory is too short for more. */
+/* Allocates and maps a block around page, which has none; all: the host is to make it whole.
+ * *less: memory is too short for more. */
 static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct pagemap *pages,
-				       uint64_t page, bool *less)
+				       uint64_t page, bool all, bool *less)
 {
 	unsigned fit = fit_order(pages, v, page), order = fit;
 	uint64_t start, index;
@@ -108,7 +115,10 @@ static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct page
 		pagemap_set(pages, index + i, first + i);
 	v->last_start = start;
 	v->last_end = start + (PAGE_SIZE << order);
-	pgpool_populate(first, 1u << order);
+	if (all)
+		pgpool_populate(first, 1u << order);
+	else
+		pgpool_populate(first + (uint32_t)((page - start) >> PGPOOL_SHIFT), 1);
 	if (map_run(mm, v, start, (uint64_t)first << PGPOOL_SHIFT, PAGE_SIZE << order,
 		    PLATFORM_HOT) < 0)
 		return MM_FAULT_NOMEM;
@@ -117,19 +127,17 @@ static enum mm_fault_result make_block(struct mm *mm, struct vma *v, struct page
 
 /* Makes the page, and what is worth it after it: blocks are aligned, so one may not be enough. */
 static enum mm_fault_result make_blocks(struct mm *mm, struct vma *v, struct pagemap *pages,
-					uint64_t page)
+					uint64_t page, bool all)
 {
 	enum mm_fault_result ret;
-	uint64_t start, want;
+	uint64_t start, want = PAGE_SIZE << v->order;
 	bool less = false;
 
-	adapt_order(v, page);
-	want = PAGE_SIZE << v->order;
-	ret = make_block(mm, v, pages, page, &less);
+	ret = make_block(mm, v, pages, page, all, &less);
 	start = v->last_start;
-	while (ret == MM_FAULT_OK && !less && v->last_end - start < want && v->last_end < v->end &&
+	while (ret == MM_FAULT_OK && all && !less && v->last_end - start < want && v->last_end < v->end &&
 	       pagemap_get(pages, vma_index(v, v->last_end)) == PAGEMAP_NONE)
-		if (make_block(mm, v, pages, v->last_end, &less) != MM_FAULT_OK)
+		if (make_block(mm, v, pages, v->last_end, all, &less) != MM_FAULT_OK)
 			break;
 	v->last_start = start;
 	return ret;
@@ -144,7 +152,7 @@ static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t p
 	if (v->kind == VMA_SHM)
 		pthread_mutex_lock(&v->shm->lock);
 	if (pagemap_get(pages, vma_index(v, page)) == PAGEMAP_NONE) {
-		ret = make_blocks(mm, v, pages, page);
+		ret = make_blocks(mm, v, pages, page, adapt_order(v, page));
 	} else {
 		start = MAX(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER), v->start);
 		end = MIN(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER) +
@@ -281,8 +289,11 @@ void mm_prefault(struct mm *mm, uint64_t start)
 {
 	struct vma *v = vma_at(mm, start);
 
-	if (v && v->kind == VMA_ANON)
-		fault_pages(mm, v, start);
+	if (!v || v->kind != VMA_ANON)
+		return;
+	v->order = MM_FAULT_ORDER;
+	v->last_end = 0;
+	fault_pages(mm, v, start);
 }
 
 void mm_populate(struct mm *mm, uint64_t start, uint64_t end)

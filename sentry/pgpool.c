@@ -403,7 +403,7 @@ static unsigned limit_order(unsigned order)
 
 	if (!pool.limit)
 		return order;
-	left = pool.limit > pool.used ? pool.limit - pool.used : 0;
+	left = pool.check_at > pool.used ? pool.check_at - pool.used : 0;
 	while (order && (8ull << order) > left)
 		order--;
 	return order;
