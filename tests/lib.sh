@@ -50,7 +50,8 @@ same() {
 		rm -rf "$dir/work"
 		if [ -d "$dir/in" ]; then cp -a "$dir/in" "$dir/work"; else mkdir "$dir/work"; fi
 		if [ $how = native ]; then
-			(cd "$dir/work" && "$@") >"$dir/native.out" 2>"$dir/native.err" </dev/null
+			(exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # sbx does not pass these on either
+				cd "$dir/work" && "$@") >"$dir/native.out" 2>"$dir/native.err" </dev/null
 		else
 			# shellcheck disable=SC2086 # options hold no spaces
 			(cd "$dir/work" && timeout "${LIMIT:-120}" "$SBX" $opts run "$@") \
