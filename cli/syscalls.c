@@ -7,10 +7,10 @@
 #include "policy/sysdesc.h"
 
 static const char usage[] =
-	"usage: sbx syscalls [--groups | --man] [NAME | @GROUP]...\n"
-	"Lists the system calls that policies can name: number, group, what sbx does, arguments.\n"
-	"  --groups   list the groups instead\n"
-	"  --man      print sbx-syscalls(7)\n";
+    "usage: sbx syscalls [--groups | --man] [NAME | @GROUP]...\n"
+    "Lists the system calls that policies can name: number, group, what sbx does, arguments.\n"
+    "  --groups   list the groups instead\n"
+    "  --man      print sbx-syscalls(7)\n";
 
 static const char *disposition(const struct sys_desc *d)
 {
@@ -59,7 +59,8 @@ static int list_calls(char **names, int n)
 	for (size_t i = 0; (d = sysdesc_at(i)); i++) {
 		if (!wanted(d, names, n))
 			continue;
-		printf("%3u  %-23s  @%-12s  %-8s  ", d->nr, d->name, sysgroup_name(d->cls), disposition(d));
+		printf("%3u  %-23s  @%-12s  %-8s  ", d->nr, d->name, sysgroup_name(d->cls),
+		       disposition(d));
 		print_args(d);
 		putchar('\n');
 		found++;
@@ -84,30 +85,31 @@ static int list_groups(void)
 /* ---- the manual page ---- */
 
 static const char man_head[] =
-	".Dd $Mdocdate$\n"
-	".Dt SBX-SYSCALLS 7\n"
-	".Os sbx\n"
-	".Sh NAME\n"
-	".Nm sbx-syscalls\n"
-	".Nd system calls that sbx policies can name\n"
-	".Sh DESCRIPTION\n"
-	"This page is generated from the table that\n"
-	".Xr sbx 1\n"
-	"itself works with.\n"
-	"Each entry gives the number, what happens to an allowed call, and the arguments with the names\n"
-	"that rules of\n"
-	".Xr sbx-policy 5\n"
-	"use.\n"
-	".Bl -tag -width constant\n"
-	".It emulated\n"
-	"implemented by the sentry\n"
-	".It constant\n"
-	"implemented, and answered without leaving the guest where the policy allows it\n"
-	".It ENOSYS\n"
-	"known and not implemented: fails with\n"
-	".Er ENOSYS ,\n"
-	"and is recorded in the audit log as unimplemented\n"
-	".El\n";
+    ".Dd $Mdocdate$\n"
+    ".Dt SBX-SYSCALLS 7\n"
+    ".Os sbx\n"
+    ".Sh NAME\n"
+    ".Nm sbx-syscalls\n"
+    ".Nd system calls that sbx policies can name\n"
+    ".Sh DESCRIPTION\n"
+    "This page is generated from the table that\n"
+    ".Xr sbx 1\n"
+    "itself works with.\n"
+    "Each entry gives the number, what happens to an allowed call, and the arguments with the "
+    "names\n"
+    "that rules of\n"
+    ".Xr sbx-policy 5\n"
+    "use.\n"
+    ".Bl -tag -width constant\n"
+    ".It emulated\n"
+    "implemented by the sentry\n"
+    ".It constant\n"
+    "implemented, and answered without leaving the guest where the policy allows it\n"
+    ".It ENOSYS\n"
+    "known and not implemented: fails with\n"
+    ".Er ENOSYS ,\n"
+    "and is recorded in the audit log as unimplemented\n"
+    ".El\n";
 
 static void man_predicates(unsigned preds)
 {
@@ -115,9 +117,9 @@ static void man_predicates(unsigned preds)
 		unsigned bit;
 		const char *text;
 	} list[] = {
-		{ PRED_CMP, "comparisons" }, { PRED_MASK, "mask" },    { PRED_IN, "in" },
-		{ PRED_BITS, "has, any, only" }, { PRED_FDKIND, "is" }, { PRED_PATH, "under, matches" },
-		{ PRED_FIELD, "fields" },
+	    {PRED_CMP, "comparisons"},	   {PRED_MASK, "mask"}, {PRED_IN, "in"},
+	    {PRED_BITS, "has, any, only"}, {PRED_FDKIND, "is"}, {PRED_PATH, "under, matches"},
+	    {PRED_FIELD, "fields"},
 	};
 	bool first = true;
 
@@ -132,7 +134,8 @@ static void man_predicates(unsigned preds)
 
 static void man_kinds(void)
 {
-	printf(".Sh ARGUMENTS\nWhat the kinds of arguments can be tested for:\n.Bl -tag -width SOCKADDR\n");
+	printf(".Sh ARGUMENTS\nWhat the kinds of arguments can be tested for:\n.Bl -tag -width "
+	       "SOCKADDR\n");
 	for (unsigned k = 1; k < ARG_KIND_MAX; k++) {
 		const struct arg_kind_desc *d = sysdesc_kind(k);
 
@@ -152,7 +155,8 @@ static void man_group(int g)
 	for (size_t i = 0; (d = sysdesc_at(i)); i++) {
 		if (!sysgroup_has(g, d->nr))
 			continue;
-		printf(".It Fn %s\n%u, %s%s", d->name, d->nr, disposition(d), d->nargs ? ".\n" : ".\n");
+		printf(".It Fn %s\n%u, %s%s", d->name, d->nr, disposition(d),
+		       d->nargs ? ".\n" : ".\n");
 		for (unsigned a = 0; a < d->nargs; a++) {
 			const struct sys_arg *arg = &d->arg[a];
 
@@ -182,7 +186,8 @@ static int print_man(void)
 {
 	fputs(man_head, stdout);
 	man_kinds();
-	printf(".Sh GROUPS\nEvery call is in one of the groups of this section; a few further groups cut\n"
+	printf(".Sh GROUPS\nEvery call is in one of the groups of this section; a few further "
+	       "groups cut\n"
 	       "across them.\n");
 	for (int g = 0; g < (int)sysgroup_count(); g++)
 		man_group(g);
@@ -194,10 +199,10 @@ static int print_man(void)
 int cli_syscalls(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "groups", no_argument, NULL, 'g' },
-		{ "man", no_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+	    {"groups", no_argument, NULL, 'g'},
+	    {"man", no_argument, NULL, 'm'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
 	};
 	int opt, what = 0;
 

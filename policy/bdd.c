@@ -59,7 +59,8 @@ bool bdd_failed(const struct bdd *b)
 
 static uint32_t mix(uint32_t a, uint32_t b, uint32_t c)
 {
-	uint64_t h = a * 0x9e3779b97f4a7c15ull ^ b * 0xc2b2ae3d27d4eb4full ^ c * 0x165667b19e3779f9ull;
+	uint64_t h =
+	    a * 0x9e3779b97f4a7c15ull ^ b * 0xc2b2ae3d27d4eb4full ^ c * 0x165667b19e3779f9ull;
 
 	return (uint32_t)(h >> 29);
 }
@@ -74,8 +75,9 @@ static bdd_ref make(struct bdd *b, uint32_t var, bdd_ref lo, bdd_ref hi)
 		if (b->nodes[i].var == var && b->nodes[i].lo == lo && b->nodes[i].hi == hi)
 			return i;
 	if (b->nr == b->cap) {
-		struct node *more = b->cap < BDD_MAX_NODES ?
-				    reallocarray(b->nodes, b->cap * 2, sizeof(*more)) : NULL;
+		struct node *more = b->cap < BDD_MAX_NODES
+					? reallocarray(b->nodes, b->cap * 2, sizeof(*more))
+					: NULL;
 
 		if (!more) {
 			b->failed = true;
@@ -84,7 +86,7 @@ static bdd_ref make(struct bdd *b, uint32_t var, bdd_ref lo, bdd_ref hi)
 		b->nodes = more;
 		b->cap *= 2;
 	}
-	b->nodes[b->nr] = (struct node){ var, lo, hi, *head };
+	b->nodes[b->nr] = (struct node){var, lo, hi, *head};
 	*head = b->nr;
 	return b->nr++;
 }
@@ -119,10 +121,11 @@ bdd_ref bdd_ite(struct bdd *b, bdd_ref c, bdd_ref t, bdd_ref e)
 		var = b->nodes[t].var;
 	if (b->nodes[e].var < var)
 		var = b->nodes[e].var;
-	lo = bdd_ite(b, branch(b, c, var, false), branch(b, t, var, false), branch(b, e, var, false));
+	lo = bdd_ite(b, branch(b, c, var, false), branch(b, t, var, false),
+		     branch(b, e, var, false));
 	hi = bdd_ite(b, branch(b, c, var, true), branch(b, t, var, true), branch(b, e, var, true));
 	r = make(b, var, lo, hi);
-	*slot = (struct entry){ c, t, e, r };
+	*slot = (struct entry){c, t, e, r};
 	return r;
 }
 

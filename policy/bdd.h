@@ -1,5 +1,5 @@
-/* Binary decision diagrams over the bits of a call's arguments: decides exactly whether two conditions
- * can hold for the same call. Bounded: past BDD_MAX_NODES every result is "unknown". */
+/* Binary decision diagrams over the bits of a call's arguments: decides exactly whether two
+ * conditions can hold for the same call. Bounded: past BDD_MAX_NODES every result is "unknown". */
 #ifndef SBX_POLICY_BDD_H
 #define SBX_POLICY_BDD_H
 
@@ -8,7 +8,7 @@
 #include "policy/image_format.h"
 
 #define BDD_MAX_NODES (1u << 18)
-#define BDD_TERMS     64 /* terms of one diagram: arguments, fields, descriptor kinds, yes/no atoms */
+#define BDD_TERMS     64 /* of one diagram: arguments, fields, descriptor kinds, yes/no atoms */
 
 typedef uint32_t bdd_ref;
 #define BDD_FALSE ((bdd_ref)0)

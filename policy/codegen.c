@@ -79,7 +79,7 @@ static void gen_cond(struct gen *g, const struct rcond *c, uint32_t yes, uint32_
 
 static void gen_ret(struct gen *g, const struct img_verdict *v)
 {
-	struct img_insn in = { .op = IMG_RET, .a = img_build_verdict(&g->u->build, v) };
+	struct img_insn in = {.op = IMG_RET, .a = img_build_verdict(&g->u->build, v)};
 
 	img_build_insn(&g->u->build, &in);
 }
@@ -146,9 +146,9 @@ static const struct img_verdict *simple(const struct unit *u, const struct rcall
 
 static void gen_call(struct unit *u, const struct rcall *call)
 {
-	struct gen g = { .u = u, .labels = BUF_INIT, .start = img_build_insns(&u->build) };
+	struct gen g = {.u = u, .labels = BUF_INIT, .start = img_build_insns(&u->build)};
 	const struct img_verdict *only = simple(u, call);
-	struct img_verdict program = { .action = IMG_PROGRAM, .value = g.start };
+	struct img_verdict program = {.action = IMG_PROGRAM, .value = g.start};
 	bool more = true;
 
 	if (only) {

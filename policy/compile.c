@@ -195,10 +195,11 @@ static void compile_unit(struct unit *u, const struct pol_param *params, size_t 
 	free(calls);
 }
 
-int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast, const struct pol_param *params,
-		    size_t nr_params, const struct pol_image **img, struct sbx_err **e)
+int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast,
+		    const struct pol_param *params, size_t nr_params, const struct pol_image **img,
+		    struct sbx_err **e)
 {
-	struct unit u = { .ctx = ctx, .main = ast, .diags = &ctx->diags };
+	struct unit u = {.ctx = ctx, .main = ast, .diags = &ctx->diags};
 	int r = 0;
 
 	img_build_init(&u.build);
@@ -252,7 +253,8 @@ int pol_compile(const struct pol_source *src, int diag_fd, const struct pol_imag
 	r = load_image(src->path, data, len, img, e);
 	if (r == 0 && src->nr_params) {
 		pol_image_free(img);
-		r = sbx_err_set(e, "%s: --param needs the policy's text; this is compiled", src->path);
+		r = sbx_err_set(e, "%s: --param needs the policy's text; this is compiled",
+				src->path);
 	}
 	free(data);
 	if (r != 1)

@@ -21,13 +21,14 @@ struct pol_source {
 
 /* Loads and compiles. On success *img is a new page-aligned image (pol_image_free).
  * Diagnostics (errors and warnings, with carets) are written to diag_fd as they stand at the end.
- * Returns 0; -1 with *e when the file cannot be read; 1 when diagnostics with errors were printed. */
+ * Returns 0; -1 with *e when the file cannot be read; 1 when diagnostics with errors were printed.
+ */
 int pol_compile(const struct pol_source *src, int diag_fd, const struct pol_image **img,
 		struct sbx_err **e);
 void pol_image_free(const struct pol_image **img);
 
-/* Runs the tests: section of src against its own image. Returns the number of failures, each printed
- * to diag_fd as file:line:column: test failed: ...; *total is how many ran. */
+/* Runs the tests: section of src against its own image. Returns the number of failures, each
+ * printed to diag_fd as file:line:column: test failed: ...; *total is how many ran. */
 int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int diag_fd,
 		  unsigned *total, struct sbx_err **e);
 

@@ -11,8 +11,10 @@ static void give(struct pol_verdict *v, const struct img_verdict *from)
 }
 
 _Static_assert(offsetof(struct pol_verdict, pad) == 3 && offsetof(struct img_verdict, pad) == 3 &&
-	       offsetof(struct pol_verdict, flags) == 1 && offsetof(struct img_verdict, flags) == 1 &&
-	       offsetof(struct pol_verdict, gate) == 2 && offsetof(struct img_verdict, gate) == 2,
+		   offsetof(struct pol_verdict, flags) == 1 &&
+		   offsetof(struct img_verdict, flags) == 1 &&
+		   offsetof(struct pol_verdict, gate) == 2 &&
+		   offsetof(struct img_verdict, gate) == 2,
 	       "the first four bytes of a verdict");
 
 static uint64_t convert(uint64_t reg, unsigned conv)
@@ -90,11 +92,13 @@ static bool advance(struct retry *r, uint8_t token, const char *path, uint32_t l
 	return true;
 }
 
-/* Tokens absorb as little as they can; on a mismatch the last star grows, or else the last globstar.
- * Going further back is never needed: the later token could absorb whatever an earlier one would. */
-static bool match_tokens(const struct img_pattern *pat, const char *t, const char *path, uint32_t len)
+/* Tokens absorb as little as they can; on a mismatch the last star grows, or else the last
+ * globstar. Going further back is never needed: the later token could absorb whatever an earlier
+ * one would. */
+static bool match_tokens(const struct img_pattern *pat, const char *t, const char *path,
+			 uint32_t len)
 {
-	struct retry star = { 0, 0, false }, glob = { 0, 0, false };
+	struct retry star = {0, 0, false}, glob = {0, 0, false};
 	uint32_t p = 0, s = 0;
 
 	for (;;) {
@@ -182,9 +186,10 @@ static enum test test_env(const struct pol_image *img, const struct img_insn *in
 	}
 }
 
-static __attribute__((noinline)) const struct img_verdict *
-run(const struct pol_image *img, uint32_t pc, const struct pol_call *call,
-    const struct pol_env *env)
+static __attribute__((noinline)) const struct img_verdict *run(const struct pol_image *img,
+							       uint32_t pc,
+							       const struct pol_call *call,
+							       const struct pol_env *env)
 {
 	const struct img_insn *insns = IMG_AT(img, insns, struct img_insn);
 
@@ -215,8 +220,8 @@ const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t p
 	return IMG_AT(img, calls, struct img_verdict) + clamp_phase(img, phase) * IMG_CALLS;
 }
 
-/* The verdict that the phase's table gives by itself; NULL where a program decides, or the number is
- * beyond the table. */
+/* The verdict that the phase's table gives by itself; NULL where a program decides, or the number
+ * is beyond the table. */
 static inline const struct img_verdict *plain_verdict(const struct img_verdict *table, uint64_t nr)
 {
 	if (__builtin_expect(nr >= IMG_CALLS || table[nr].action == IMG_PROGRAM, 0))
@@ -227,7 +232,8 @@ static inline const struct img_verdict *plain_verdict(const struct img_verdict *
 /* The verdict, however it is found; NULL: not decided. */
 static const struct img_verdict *find_verdict(const struct pol_image *img,
 					      const struct img_verdict *table,
-					      const struct pol_call *call, const struct pol_env *env)
+					      const struct pol_call *call,
+					      const struct pol_env *env)
 {
 	const struct img_verdict *e = plain_verdict(table, call->nr);
 
@@ -269,7 +275,8 @@ void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, 
 	uint8_t log = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && want; i++, e++) {
-		if (!(e->verbs & want) || !(e->phases & bit) || !img_test_pattern(img, &e->pat, path, len))
+		if (!(e->verbs & want) || !(e->phases & bit) ||
+		    !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action != POL_ALLOW) {
 			give(v, &e->v);
@@ -298,7 +305,8 @@ uint32_t pol_path_verbs(const struct pol_image *img, uint32_t phase, const char 
 	uint32_t bit = 1u << clamp_phase(img, phase), open = POL_V_ALL, have = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && open; i++, e++) {
-		if (!(e->verbs & open) || !(e->phases & bit) || !img_test_pattern(img, &e->pat, path, len))
+		if (!(e->verbs & open) || !(e->phases & bit) ||
+		    !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action == POL_ALLOW)
 			have |= e->verbs & open;
@@ -321,7 +329,8 @@ static bool match_ip(const struct img_net *e, const struct pol_addr *a)
 	return !bits || !((e->ip[whole] ^ a->ip[whole]) >> (8 - bits));
 }
 
-static bool match_addr(const struct pol_image *img, const struct img_net *e, const struct pol_addr *a)
+static bool match_addr(const struct pol_image *img, const struct img_net *e,
+		       const struct pol_addr *a)
 {
 	if (e->proto != a->proto)
 		return false;

@@ -29,7 +29,14 @@ enum pol_verdict_flags {
 };
 
 /* Which gate decided: for audit records and `explain`. */
-enum pol_gate { POL_GATE_CALL = 1, POL_GATE_NEVER, POL_GATE_FILES, POL_GATE_NET, POL_GATE_EXEC, POL_GATE_UNKNOWN };
+enum pol_gate {
+	POL_GATE_CALL = 1,
+	POL_GATE_NEVER,
+	POL_GATE_FILES,
+	POL_GATE_NET,
+	POL_GATE_EXEC,
+	POL_GATE_UNKNOWN
+};
 
 struct pol_verdict {
 	uint8_t action; /* enum pol_action */
@@ -75,7 +82,8 @@ struct pol_env {
 bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v);
 
-/* The verdict table that a phase uses, inside the image: pol_eval_call indexes it by call number. */
+/* The verdict table that a phase uses, inside the image: pol_eval_call indexes it by call number.
+ */
 const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t phase);
 
 /* Object verbs of `files:`, as bits. */
@@ -108,10 +116,10 @@ enum pol_proto { POL_PROTO_TCP = 1, POL_PROTO_UDP, POL_PROTO_UNIX };
 
 /* A socket address, parsed from the sentry's copy. IPv4-mapped IPv6 addresses are given as IPv4. */
 struct pol_addr {
-	uint8_t proto;	/* enum pol_proto */
-	uint8_t family; /* 4, 6, or 0 for unix */
-	uint16_t port;	/* host byte order */
-	uint8_t ip[16]; /* network byte order; IPv4 in the first four */
+	uint8_t proto;	  /* enum pol_proto */
+	uint8_t family;	  /* 4, 6, or 0 for unix */
+	uint16_t port;	  /* host byte order */
+	uint8_t ip[16];	  /* network byte order; IPv4 in the first four */
 	const char *path; /* unix: canonical path, or "@name" for an abstract name */
 	size_t path_len;
 };

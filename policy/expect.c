@@ -27,7 +27,7 @@ static void add_result(struct walk *w, const struct pol_verdict *v)
 		    w->out[i].v.rule == v->rule)
 			return;
 	if (w->n < EXPECT_MAX_RESULTS)
-		w->out[w->n++] = (struct expect_result){ .v = *v };
+		w->out[w->n++] = (struct expect_result){.v = *v};
 }
 
 static bool arg_known(const struct walk *w, const struct img_insn *in)
@@ -45,7 +45,8 @@ static bool test_known(struct walk *w, const struct img_insn *in)
 	const struct expect_arg *a = &w->arg[in->arg];
 
 	if (in->op == IMG_PATH)
-		return img_test_pattern(w->img, IMG_AT(w->img, patterns, struct img_pattern) + in->a,
+		return img_test_pattern(w->img,
+					IMG_AT(w->img, patterns, struct img_pattern) + in->a,
 					a->text, strlen(a->text));
 	return img_test_value(w->img, in, a->value);
 }
@@ -65,7 +66,8 @@ static void walk_program(struct walk *w, uint32_t start)
 			continue;
 		if (in->op == IMG_RET) {
 			const struct img_verdict *v = &verdicts[in->a];
-			struct pol_verdict pv = { v->action, v->flags, v->gate, 0, v->value, v->rule };
+			struct pol_verdict pv = {v->action, v->flags, v->gate,
+						 0,	    v->value, v->rule};
 
 			add_result(w, &pv);
 			continue;
@@ -104,8 +106,8 @@ uint32_t expect_role_verbs(unsigned role, uint64_t flags)
 	case PATH_open:
 		return open_verbs(flags);
 	case PATH_access:
-		return POL_V_STAT | (flags & R_OK ? POL_V_READ : 0) | (flags & W_OK ? POL_V_WRITE : 0) |
-		       (flags & X_OK ? POL_V_EXEC : 0);
+		return POL_V_STAT | (flags & R_OK ? POL_V_READ : 0) |
+		       (flags & W_OK ? POL_V_WRITE : 0) | (flags & X_OK ? POL_V_EXEC : 0);
 	case PATH_exec:
 		return POL_V_EXEC;
 	case PATH_mkdir:
@@ -156,7 +158,7 @@ static bool clean_path(const char *p)
 
 bool expect_addr(const char *text, struct pol_addr *a)
 {
-	static const char *const protos[] = { "tcp ", "udp ", "unix " };
+	static const char *const protos[] = {"tcp ", "udp ", "unix "};
 	const char *colon;
 	size_t len, i;
 	uint64_t port;
@@ -201,10 +203,12 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 		if (!text)
 			continue;
 		if (sa->kind == ARG_PATH) {
-			uint32_t verbs = expect_role_verbs(sa->role, role_flags(w->d, w->arg, sa->role));
+			uint32_t verbs =
+			    expect_role_verbs(sa->role, role_flags(w->d, w->arg, sa->role));
 
 			if (!clean_path(text)) {
-				*why = "a path in a test is absolute, without \".\", \"..\" or \"//\"";
+				*why =
+				    "a path in a test is absolute, without \".\", \"..\" or \"//\"";
 				return false;
 			}
 			if (verbs & POL_V_APPEND &&
@@ -214,7 +218,8 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 			r->verbs = verbs;
 		} else if (sa->role) {
 			if (!expect_addr(text, &addr)) {
-				*why = "an address in a test is like \"tcp 10.0.0.5:22\" or \"unix /run/x\"";
+				*why = "an address in a test is like \"tcp 10.0.0.5:22\" or \"unix "
+				       "/run/x\"";
 				return false;
 			}
 			pol_eval_net(w->img, phase, sa->role, &addr, &v);
@@ -231,7 +236,7 @@ size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sy
 		    const struct expect_arg arg[SYS_MAX_ARGS], struct expect_result *out,
 		    const char **why)
 {
-	struct walk w = { .img = img, .d = d, .arg = arg, .out = out };
+	struct walk w = {.img = img, .d = d, .arg = arg, .out = out};
 	const struct img_verdict *e = IMG_AT(img, calls, struct img_verdict) + d->nr;
 	bool ok = true;
 
@@ -244,7 +249,7 @@ size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sy
 			walk_program(&w, (uint32_t)e->value);
 		free(w.seen);
 	} else {
-		struct pol_verdict v = { e->action, e->flags, e->gate, 0, e->value, e->rule };
+		struct pol_verdict v = {e->action, e->flags, e->gate, 0, e->value, e->rule};
 
 		add_result(&w, &v);
 	}

@@ -9,9 +9,9 @@
 
 /* What is known of one argument. */
 struct expect_arg {
-	bool known;	     /* value is; otherwise any value */
+	bool known; /* value is; otherwise any value */
 	uint64_t value;
-	const char *text;    /* a path or an address; or NULL */
+	const char *text; /* a path or an address; or NULL */
 };
 
 struct expect_result {
@@ -20,8 +20,8 @@ struct expect_result {
 };
 
 /* All verdicts that the call can get, over everything that is not known, at most
- * EXPECT_MAX_RESULTS; returns their number. why is set (and 0 returned) when an argument's text makes
- * no sense. */
+ * EXPECT_MAX_RESULTS; returns their number. why is set (and 0 returned) when an argument's text
+ * makes no sense. */
 size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sys_desc *d,
 		    const struct expect_arg arg[SYS_MAX_ARGS], struct expect_result *out,
 		    const char **why);

@@ -34,7 +34,7 @@ static struct entry *add(struct table *t, const struct pattern *p, uint32_t verb
 		t->e = more;
 		t->cap = cap;
 	}
-	t->e[t->n] = (struct entry){ *p, verbs, false, *v, span, (unsigned)t->n };
+	t->e[t->n] = (struct entry){*p, verbs, false, *v, span, (unsigned)t->n};
 	return &t->e[t->n++];
 }
 
@@ -42,7 +42,7 @@ static void add_scratch(struct table *t, const struct ast_file *f, const struct 
 			const struct img_verdict *v, struct src_span span)
 {
 	struct pattern below = *p;
-	struct img_scratch s = { .rule = v->rule };
+	struct img_scratch s = {.rule = v->rule};
 	char *path = arena_strndup(&t->u->arena, p->t, p->len);
 
 	if (f->size && !resolve_val(t->u, f->size, CS_NONE, "size", &s.size))
@@ -57,7 +57,7 @@ static void add_statement(struct table *t, const struct ast_file *f)
 {
 	struct unit *u = t->u;
 	uint32_t rule = resolve_rule(u, f->span, &f->notes), verbs = f->verbs;
-	struct img_verdict v = { .action = POL_ALLOW, .gate = POL_GATE_FILES, .rule = rule };
+	struct img_verdict v = {.action = POL_ALLOW, .gate = POL_GATE_FILES, .rule = rule};
 	struct pattern p;
 
 	resolve_notes(u, &f->notes);
@@ -101,8 +101,9 @@ static void report_overlap(struct table *t, const struct entry *a, const struct 
 
 	pattern_print(&first->pat, &x);
 	pattern_print(&last->pat, &y);
-	d = diag_error(t->u->diags, last->span, "P030", "%s and %s both match %s; neither is more specific",
-		       x.data ? x.data : "", y.data ? y.data : "", witness ? witness : "some paths");
+	d = diag_error(t->u->diags, last->span, "P030",
+		       "%s and %s both match %s; neither is more specific", x.data ? x.data : "",
+		       y.data ? y.data : "", witness ? witness : "some paths");
 	diag_relate(t->u->diags, d, first->span, "%s here",
 		    first->v.action == POL_ALLOW ? "granted" : "refused");
 	diag_help(t->u->diags, d, "add a line for what both match, or narrow one of them");
@@ -152,7 +153,7 @@ static void add_parents(struct table *t)
 			continue;
 		v.flags = 0;
 		for (size_t k = 0; k < literal; k++) {
-			struct pattern p = { .t = text, .len = k ? k : 1 };
+			struct pattern p = {.t = text, .len = k ? k : 1};
 			struct entry *e;
 
 			if (text[k] != '/' || have_exact(t, text, p.len))
@@ -184,7 +185,7 @@ static int by_order(const void *x, const void *y)
 
 void files_compile(struct unit *u)
 {
-	struct table t = { .u = u };
+	struct table t = {.u = u};
 
 	for (unsigned f = 0; f < u->nr_files; f++)
 		for (const struct ast_file *s = u->files[f]->files; s; s = s->next)
@@ -195,7 +196,7 @@ void files_compile(struct unit *u)
 		qsort(t.e, t.n, sizeof(*t.e), by_order);
 	for (size_t i = 0; i < t.n; i++) {
 		const struct entry *e = &t.e[i];
-		struct img_path p = { .verbs = e->verbs, .phases = UINT32_MAX, .v = e->v };
+		struct img_path p = {.verbs = e->verbs, .phases = UINT32_MAX, .v = e->v};
 
 		p.pat = img_build_tokens(&u->build, e->pat.t, e->pat.len, e->pat.tail);
 		img_build_path(&u->build, &p);

@@ -4,20 +4,20 @@
 #include "policy/sysdesc.h"
 
 /* Groups that cut across the classes. */
-static const uint16_t chown_calls[] = { 92, 93, 94, 260 };
-static const uint16_t sync_calls[] = { 26, 74, 75, 162, 277, 306 };
-static const uint16_t xattr_calls[] = { 188, 189, 190, 191, 192, 193, 194, 195, 196, 197, 198, 199 };
+static const uint16_t chown_calls[] = {92, 93, 94, 260};
+static const uint16_t sync_calls[] = {26, 74, 75, 162, 277, 306};
+static const uint16_t xattr_calls[] = {188, 189, 190, 191, 192, 193, 194, 195, 196, 197, 198, 199};
 
 static const struct group {
 	const char *name, *about;
 	const uint16_t *calls; /* NULL: by class */
 	size_t nr_calls;
 } groups[] = {
-#define GROUP(class, text, description) [CLASS_##class] = { text, description, NULL, 0 },
+#define GROUP(class, text, description) [CLASS_##class] = {text, description, NULL, 0},
 #include "policy/groups.def"
-	{ "chown", "changing owners", chown_calls, ARRAY_SIZE(chown_calls) },
-	{ "sync", "flushing to disk", sync_calls, ARRAY_SIZE(sync_calls) },
-	{ "xattr", "extended attributes", xattr_calls, ARRAY_SIZE(xattr_calls) },
+    {"chown", "changing owners", chown_calls, ARRAY_SIZE(chown_calls)},
+    {"sync", "flushing to disk", sync_calls, ARRAY_SIZE(sync_calls)},
+    {"xattr", "extended attributes", xattr_calls, ARRAY_SIZE(xattr_calls)},
 };
 
 int sysgroup_find(const char *name)

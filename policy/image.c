@@ -26,20 +26,23 @@ struct section_rule {
 	uint32_t max;
 };
 
-#define SECTION(name, size, max) { #name, offsetof(struct pol_image, name), size, max }
+#define SECTION(name, size, max)                                                                   \
+	{                                                                                          \
+#name, offsetof(struct pol_image, name), size, max                                 \
+	}
 
 static const struct section_rule sections[] = {
-	SECTION(calls, sizeof(struct img_verdict), IMG_CALLS * IMG_MAX_PHASES),
-	SECTION(insns, sizeof(struct img_insn), IMG_MAX_INSNS),
-	SECTION(verdicts, sizeof(struct img_verdict), 1u << 20),
-	SECTION(ranges, sizeof(struct img_range), 1u << 20),
-	SECTION(patterns, sizeof(struct img_pattern), 1u << 16),
-	SECTION(paths, sizeof(struct img_path), 1u << 16),
-	SECTION(nets, sizeof(struct img_net), 1u << 16),
-	SECTION(scratch, sizeof(struct img_scratch), 1u << 12),
-	SECTION(rules, sizeof(struct img_rule), 1u << 20),
-	SECTION(strings, 1, 1u << 25),
-	SECTION(tier0, 1, IMG_CALLS),
+    SECTION(calls, sizeof(struct img_verdict), IMG_CALLS *IMG_MAX_PHASES),
+    SECTION(insns, sizeof(struct img_insn), IMG_MAX_INSNS),
+    SECTION(verdicts, sizeof(struct img_verdict), 1u << 20),
+    SECTION(ranges, sizeof(struct img_range), 1u << 20),
+    SECTION(patterns, sizeof(struct img_pattern), 1u << 16),
+    SECTION(paths, sizeof(struct img_path), 1u << 16),
+    SECTION(nets, sizeof(struct img_net), 1u << 16),
+    SECTION(scratch, sizeof(struct img_scratch), 1u << 12),
+    SECTION(rules, sizeof(struct img_rule), 1u << 20),
+    SECTION(strings, 1, 1u << 25),
+    SECTION(tier0, 1, IMG_CALLS),
 };
 
 static bool check_sections(struct check *c)
@@ -82,8 +85,8 @@ static bool verdict_ok(const struct pol_image *img, const struct img_verdict *v)
 {
 	const uint8_t flags = POL_F_LOG | POL_F_QUIET | POL_F_UNKNOWN | POL_F_DEFAULT | POL_F_NEVER;
 
-	if ((v->flags & ~flags) || v->pad || v->gate < POL_GATE_CALL || v->gate > POL_GATE_UNKNOWN ||
-	    v->rule >= img->rules.count)
+	if ((v->flags & ~flags) || v->pad || v->gate < POL_GATE_CALL ||
+	    v->gate > POL_GATE_UNKNOWN || v->rule >= img->rules.count)
 		return false;
 	switch (v->action) {
 	case POL_ALLOW:
@@ -197,9 +200,8 @@ static bool check_patterns(struct check *c)
 		unsigned bits = n[i].family == 4 ? 32 : n[i].family == 6 ? 128 : 0;
 
 		if (!pattern_ok(img, &n[i].pat) || !verdict_ok(img, &n[i].v) ||
-		    n[i].v.action == POL_EMULATE || n[i].prefix > bits ||
-		    (n[i].family && !bits) || n[i].proto < POL_PROTO_TCP ||
-		    n[i].proto > POL_PROTO_UNIX)
+		    n[i].v.action == POL_EMULATE || n[i].prefix > bits || (n[i].family && !bits) ||
+		    n[i].proto < POL_PROTO_TCP || n[i].proto > POL_PROTO_UNIX)
 			return flaw(c, "net entry");
 	}
 	return true;
@@ -237,7 +239,7 @@ const struct pol_image *pol_image_verify(const void *p, size_t len, struct sbx_e
 {
 	const struct pol_image *img = p;
 	const size_t covered = offsetof(struct pol_image, digest);
-	struct check c = { img, NULL };
+	struct check c = {img, NULL};
 	uint8_t sum[DIGEST_SIZE];
 
 	if ((uintptr_t)p % 8 || len < sizeof(*img) || len > IMG_MAX_SIZE ||
@@ -304,7 +306,8 @@ static void summarize_objects(const struct pol_image *img, struct pol_config *ou
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path);
 	const struct img_net *n = IMG_AT(img, nets, struct img_net);
-	const uint32_t writing = POL_V_WRITE | POL_V_APPEND | POL_V_CREATE | POL_V_DELETE | POL_V_LINK;
+	const uint32_t writing =
+	    POL_V_WRITE | POL_V_APPEND | POL_V_CREATE | POL_V_DELETE | POL_V_LINK;
 
 	for (uint32_t i = 0; i < img->nets.count; i++) {
 		if (n[i].v.action != POL_ALLOW)
@@ -329,27 +332,27 @@ void pol_image_config(const struct pol_image *img, struct pol_config *out)
 	const struct img_config *c = &img->cfg;
 
 	*out = (struct pol_config){
-		.name = string_at(img, c->name),
-		.abi = string_at(img, c->abi),
-		.digest = img->digest,
-		.limit_memory = c->memory,
-		.limit_cpu_ns = c->cpu_ns,
-		.limit_wall_ns = c->wall_ns,
-		.limit_processes = c->processes,
-		.limit_open_files = c->open_files,
-		.limit_output = c->output,
-		.has_uname = c->flags & IMG_HAS_UNAME,
-		.uname_sysname = string_or_null(img, c->uname[0]),
-		.uname_nodename = string_or_null(img, c->uname[1]),
-		.uname_release = string_or_null(img, c->uname[2]),
-		.uname_version = string_or_null(img, c->uname[3]),
-		.uname_machine = string_or_null(img, c->uname[4]),
-		.uname_domain = string_or_null(img, c->uname[5]),
-		.has_ids = c->flags & IMG_HAS_IDS,
-		.uid = c->uid,
-		.gid = c->gid,
-		.cpus = c->cpus,
-		.nr_phases = img->nr_phases,
+	    .name = string_at(img, c->name),
+	    .abi = string_at(img, c->abi),
+	    .digest = img->digest,
+	    .limit_memory = c->memory,
+	    .limit_cpu_ns = c->cpu_ns,
+	    .limit_wall_ns = c->wall_ns,
+	    .limit_processes = c->processes,
+	    .limit_open_files = c->open_files,
+	    .limit_output = c->output,
+	    .has_uname = c->flags & IMG_HAS_UNAME,
+	    .uname_sysname = string_or_null(img, c->uname[0]),
+	    .uname_nodename = string_or_null(img, c->uname[1]),
+	    .uname_release = string_or_null(img, c->uname[2]),
+	    .uname_version = string_or_null(img, c->uname[3]),
+	    .uname_machine = string_or_null(img, c->uname[4]),
+	    .uname_domain = string_or_null(img, c->uname[5]),
+	    .has_ids = c->flags & IMG_HAS_IDS,
+	    .uid = c->uid,
+	    .gid = c->gid,
+	    .cpus = c->cpus,
+	    .nr_phases = img->nr_phases,
 	};
 	summarize_objects(img, out);
 }

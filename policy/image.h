@@ -38,14 +38,14 @@ struct pol_config {
 	uint64_t limit_output; /* bytes written to inherited descriptors 1 and 2 */
 	bool has_uname;
 	const char *uname_sysname, *uname_nodename, *uname_release, *uname_version, *uname_machine,
-		*uname_domain; /* NULL: the default */
+	    *uname_domain; /* NULL: the default */
 	bool has_ids;
 	uint32_t uid, gid;
-	uint32_t cpus;	     /* 0: as the host */
-	bool net_any;	     /* some net rule grants something */
+	uint32_t cpus; /* 0: as the host */
+	bool net_any;  /* some net rule grants something */
 	bool net_inet, net_unix;
-	bool files_write;    /* some file pattern grants write, append, create or delete */
-	uint32_t nr_phases;  /* at least 1 */
+	bool files_write;   /* some file pattern grants write, append, create or delete */
+	uint32_t nr_phases; /* at least 1 */
 };
 void pol_image_config(const struct pol_image *img, struct pol_config *out);
 
@@ -59,7 +59,8 @@ struct pol_scratch {
 size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_scratch *out);
 
 /* Where the tree that a `files` pattern speaks of begins: the directory (or the very file) that its
- * fixed start names. Fills *out for index, when there is one, and returns how many patterns there are. */
+ * fixed start names. Fills *out for index, when there is one, and returns how many patterns there
+ * are. */
 struct pol_grant {
 	const char *root; /* not terminated */
 	size_t root_len;
@@ -68,8 +69,8 @@ struct pol_grant {
 };
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
 
-/* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant that
- * comes closest and why it does not cover it. False when nothing is near. */
+/* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant
+ * that comes closest and why it does not cover it. False when nothing is near. */
 struct pol_near {
 	uint32_t rule;
 	char why[256];

@@ -12,16 +12,16 @@ static const struct part {
 	size_t section; /* offset of its struct img_section in the header */
 	size_t size;	/* of one element */
 } parts[IMG_BUILD_PARTS] = {
-	[IMG_BUILD_CALLS] = { offsetof(struct pol_image, calls), sizeof(struct img_verdict) },
-	[IMG_BUILD_INSNS] = { offsetof(struct pol_image, insns), sizeof(struct img_insn) },
-	[IMG_BUILD_VERDICTS] = { offsetof(struct pol_image, verdicts), sizeof(struct img_verdict) },
-	[IMG_BUILD_RANGES] = { offsetof(struct pol_image, ranges), sizeof(struct img_range) },
-	[IMG_BUILD_PATTERNS] = { offsetof(struct pol_image, patterns), sizeof(struct img_pattern) },
-	[IMG_BUILD_PATHS] = { offsetof(struct pol_image, paths), sizeof(struct img_path) },
-	[IMG_BUILD_NETS] = { offsetof(struct pol_image, nets), sizeof(struct img_net) },
-	[IMG_BUILD_SCRATCH] = { offsetof(struct pol_image, scratch), sizeof(struct img_scratch) },
-	[IMG_BUILD_RULES] = { offsetof(struct pol_image, rules), sizeof(struct img_rule) },
-	[IMG_BUILD_STRINGS] = { offsetof(struct pol_image, strings), 1 },
+    [IMG_BUILD_CALLS] = {offsetof(struct pol_image, calls), sizeof(struct img_verdict)},
+    [IMG_BUILD_INSNS] = {offsetof(struct pol_image, insns), sizeof(struct img_insn)},
+    [IMG_BUILD_VERDICTS] = {offsetof(struct pol_image, verdicts), sizeof(struct img_verdict)},
+    [IMG_BUILD_RANGES] = {offsetof(struct pol_image, ranges), sizeof(struct img_range)},
+    [IMG_BUILD_PATTERNS] = {offsetof(struct pol_image, patterns), sizeof(struct img_pattern)},
+    [IMG_BUILD_PATHS] = {offsetof(struct pol_image, paths), sizeof(struct img_path)},
+    [IMG_BUILD_NETS] = {offsetof(struct pol_image, nets), sizeof(struct img_net)},
+    [IMG_BUILD_SCRATCH] = {offsetof(struct pol_image, scratch), sizeof(struct img_scratch)},
+    [IMG_BUILD_RULES] = {offsetof(struct pol_image, rules), sizeof(struct img_rule)},
+    [IMG_BUILD_STRINGS] = {offsetof(struct pol_image, strings), 1},
 };
 
 void img_build_init(struct img_build *b)
@@ -89,7 +89,7 @@ uint32_t img_build_insn(struct img_build *b, const struct img_insn *in)
 
 uint32_t img_build_range(struct img_build *b, uint64_t lo, uint64_t hi)
 {
-	struct img_range r = { lo, hi };
+	struct img_range r = {lo, hi};
 
 	return append(b, IMG_BUILD_RANGES, &r);
 }
@@ -135,10 +135,10 @@ struct img_pattern img_build_tokens(struct img_build *b, const char *t, size_t l
 {
 	const char *token = memchr(t, 0, len);
 	struct img_pattern p = {
-		.str = (uint32_t)b->part[IMG_BUILD_STRINGS].len,
-		.len = (uint32_t)len,
-		.literal = (uint32_t)(token ? (size_t)(token - t) : len),
-		.tail = tail,
+	    .str = (uint32_t)b->part[IMG_BUILD_STRINGS].len,
+	    .len = (uint32_t)len,
+	    .literal = (uint32_t)(token ? (size_t)(token - t) : len),
+	    .tail = tail,
 	};
 
 	buf_append(&b->part[IMG_BUILD_STRINGS], t, len);
@@ -179,14 +179,14 @@ const struct pol_image *img_build_finish(struct img_build *b, struct sbx_err **e
 	img->header_size = sizeof(*img);
 	for (unsigned i = 0; i < IMG_BUILD_PARTS; i++) {
 		const struct buf *part = &b->part[i];
-		struct img_section s = { (uint32_t)at, (uint32_t)(part->len / parts[i].size) };
+		struct img_section s = {(uint32_t)at, (uint32_t)(part->len / parts[i].size)};
 
 		if (part->len)
 			memcpy(base + at, part->data, part->len);
 		memcpy(base + parts[i].section, &s, sizeof(s));
 		at += ALIGN_UP(part->len, (size_t)8);
 	}
-	img->tier0 = (struct img_section){ (uint32_t)at, IMG_CALLS };
+	img->tier0 = (struct img_section){(uint32_t)at, IMG_CALLS};
 	memcpy(base + at, b->tier0, IMG_CALLS);
 	img->size = at + IMG_CALLS;
 	digest_sha256(base + covered, img->size - covered, img->checksum);

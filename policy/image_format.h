@@ -1,5 +1,5 @@
-/* Layout of a compiled policy image, version 1. Little endian, fixed widths, offsets from the start of
- * the image, no pointers. Read by policy/eval.c in ring 0, so this header is freestanding.
+/* Layout of a compiled policy image, version 1. Little endian, fixed widths, offsets from the start
+ * of the image, no pointers. Read by policy/eval.c in ring 0, so this header is freestanding.
  *
  * policy/image.c verifies everything that the evaluator relies on; see there for the invariants. */
 #ifndef SBX_POLICY_IMAGE_FORMAT_H
@@ -9,12 +9,12 @@
 #include <stdint.h>
 #include "policy/eval.h"
 
-#define IMG_MAGIC	"SBXPOL\r\n"
-#define IMG_VERSION	1
-#define IMG_CALLS	512 /* entries of one phase's verdict table */
-#define IMG_MAX_PHASES	32
-#define IMG_MAX_SIZE	(64u << 20)
-#define IMG_MAX_INSNS	(1u << 16)
+#define IMG_MAGIC      "SBXPOL\r\n"
+#define IMG_VERSION    1
+#define IMG_CALLS      512 /* entries of one phase's verdict table */
+#define IMG_MAX_PHASES 32
+#define IMG_MAX_SIZE   (64u << 20)
+#define IMG_MAX_INSNS  (1u << 16)
 
 /* A stretch of the image: count elements of the section's type. */
 struct img_section {
@@ -62,7 +62,8 @@ struct img_insn {
 	uint8_t conv; /* enum img_conv, applied first; then mask, then cmp with imm */
 	uint8_t cmp;
 	uint16_t field;
-	uint8_t invert; /* the result of the comparison is negated; what cannot be read stays false */
+	uint8_t
+	    invert; /* the result of the comparison is negated; what cannot be read stays false */
 	uint8_t pad;
 	uint32_t jt, jf;
 	uint32_t a, b;
@@ -99,7 +100,7 @@ struct img_path {
 
 /* One entry of `net`, in the same order. */
 struct img_net {
-	uint16_t verbs; /* bits 1 << enum pol_nverb */
+	uint16_t verbs;	       /* bits 1 << enum pol_nverb */
 	uint8_t proto, family; /* family 0: both, prefix 0; unused for unix */
 	uint8_t prefix;	       /* bits of ip that count */
 	uint8_t pad;
@@ -118,7 +119,7 @@ struct img_scratch {
 };
 
 struct img_rule {
-	uint32_t file, text; /* strings */
+	uint32_t file, text;   /* strings */
 	uint32_t because, tag; /* strings, or 0: the empty string, none */
 	uint32_t line, column;
 };
@@ -167,8 +168,8 @@ _Static_assert(sizeof(struct pol_image) == 312 && offsetof(struct pol_image, dig
 
 #define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))
 
-/* Parts of the evaluator, for whoever explains what it does: a test of IMG_ARG or IMG_FIELD on a value,
- * and a pattern on a path. */
+/* Parts of the evaluator, for whoever explains what it does: a test of IMG_ARG or IMG_FIELD on a
+ * value, and a pattern on a path. */
 bool img_test_value(const struct pol_image *img, const struct img_insn *in, uint64_t v);
 bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
 		      size_t len);

@@ -3,6 +3,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/bdd.c policy/bdd.h \
 	policy/codegen.c \
 	policy/compile.c policy/compile.h \
+	policy/conflict.c \
 	policy/eval.c policy/eval.h \
 	policy/expect.c policy/expect.h \
 	policy/files.c \

@@ -8,8 +8,8 @@
 #include "policy/pattern.h"
 
 /* In the order of enum pol_verb. */
-static const char *const verb_names[] = { "read",   "list",   "stat", "write", "append",
-					  "create", "delete", "exec", "link",  "connect" };
+static const char *const verb_names[] = {"read",   "list",   "stat", "write", "append",
+					 "create", "delete", "exec", "link",  "connect"};
 
 static void list_verbs(uint32_t verbs, struct buf *b)
 {
@@ -25,7 +25,8 @@ static void list_verbs(uint32_t verbs, struct buf *b)
 
 static void print_pattern(const struct pol_image *img, const struct img_pattern *p, struct buf *b)
 {
-	struct pattern pat = { .t = IMG_AT(img, strings, char) + p->str, .len = p->len, .tail = p->tail };
+	struct pattern pat = {
+	    .t = IMG_AT(img, strings, char) + p->str, .len = p->len, .tail = p->tail};
 
 	pattern_print(&pat, b);
 }
@@ -111,11 +112,12 @@ static void print_net(const struct img_net *n, struct buf *b)
 		buf_printf(b, ":%u-%u", n->port_lo, n->port_hi);
 }
 
-static bool near_unix(const struct pol_image *img, const struct img_net *e, const struct pol_addr *a,
-		      size_t *score)
+static bool near_unix(const struct pol_image *img, const struct img_net *e,
+		      const struct pol_addr *a, size_t *score)
 {
 	*score = a->path ? shared(a->path, a->path_len, IMG_AT(img, strings, char) + e->pat.str,
-				  e->pat.literal) : 0;
+				  e->pat.literal)
+			 : 0;
 	return *score > 0;
 }
 
@@ -140,8 +142,8 @@ bool pol_near_net(const struct pol_image *img, uint32_t nverb, const struct pol_
 		if (e->v.action != POL_ALLOW || nverb > POL_NET_SEND || !(e->verbs >> nverb & 1) ||
 		    e->proto != addr->proto)
 			continue;
-		if (!(e->proto == POL_PROTO_UNIX ? near_unix(img, e, addr, &score) :
-						   near_inet(e, addr, &score)))
+		if (!(e->proto == POL_PROTO_UNIX ? near_unix(img, e, addr, &score)
+						 : near_inet(e, addr, &score)))
 			continue;
 		if (score > best_score) {
 			best = e;

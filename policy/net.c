@@ -95,12 +95,13 @@ static bool set_ip(struct unit *u, struct img_net *n, uint8_t family, const uint
 		   struct src_span span)
 {
 	int bits = family == 4 ? 32 : 128;
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 	if (prefix < 0)
 		prefix = bits;
 	if (prefix > bits) {
-		diag_error(u->diags, span, "P017", "a prefix of this address has at most %d bits", bits);
+		diag_error(u->diags, span, "P017", "a prefix of this address has at most %d bits",
+			   bits);
 		return false;
 	}
 	if (family == 6 && prefix >= 96 && !memcmp(ip, mapped, sizeof(mapped)))
@@ -110,8 +111,8 @@ static bool set_ip(struct unit *u, struct img_net *n, uint8_t family, const uint
 	memcpy(n->ip, ip, (size_t)bits / 8);
 	for (int i = prefix; i < bits; i++) {
 		if (n->ip[i / 8] & 0x80 >> i % 8) {
-			diag_error(u->diags, span, "P017", "the address has bits beyond its prefix /%d",
-				   prefix);
+			diag_error(u->diags, span, "P017",
+				   "the address has bits beyond its prefix /%d", prefix);
 			return false;
 		}
 	}
@@ -169,8 +170,8 @@ static bool addr_var(struct unit *u, const struct ast_addr *a, struct entry *e)
 		return pattern_literal(&u->arena, v->text, false, &e->pat);
 	if (v->decl->type != AST_VAR_ADDR || e->n.proto == POL_PROTO_UNIX ||
 	    !parser_ip(v->text, strlen(v->text), &family, ip, &prefix)) {
-		diag_error(u->diags, a->span, "P015", "variable '%s' is a %s, not an address", a->var,
-			   ast_var_type_name(v->decl->type));
+		diag_error(u->diags, a->span, "P015", "variable '%s' is a %s, not an address",
+			   a->var, ast_var_type_name(v->decl->type));
 		return false;
 	}
 	return set_ip(u, &e->n, family, ip, prefix, a->span) && ports_of(u, a, &e->n);
@@ -183,7 +184,8 @@ static bool addr_of(struct unit *u, const struct ast_addr *a, struct entry *e)
 	if (a->kind == AST_ADDR_VAR || a->kind == AST_ADDR_HOST_VAR)
 		return addr_var(u, a, e);
 	if (path != (e->n.proto == POL_PROTO_UNIX)) {
-		diag_error(u->diags, a->span, "P033", "%s needs %s", ast_proto_name((enum ast_proto)e->n.proto),
+		diag_error(u->diags, a->span, "P033", "%s needs %s",
+			   ast_proto_name((enum ast_proto)e->n.proto),
 			   path ? "an address and a port" : "a path, or @NAME");
 		return false;
 	}
@@ -197,7 +199,7 @@ static bool addr_of(struct unit *u, const struct ast_addr *a, struct entry *e)
 static void add_statement(struct table *t, const struct ast_net *s)
 {
 	struct unit *u = t->u;
-	struct img_verdict v = { .action = POL_ALLOW, .gate = POL_GATE_NET };
+	struct img_verdict v = {.action = POL_ALLOW, .gate = POL_GATE_NET};
 
 	v.rule = resolve_rule(u, s->span, &s->notes);
 	resolve_notes(u, &s->notes);
@@ -212,7 +214,7 @@ static void add_statement(struct table *t, const struct ast_net *s)
 	if (s->notes.quiet)
 		v.flags = POL_F_QUIET;
 	for (const struct ast_addr *a = s->addrs; a; a = a->next) {
-		struct entry e = { .span = a->span };
+		struct entry e = {.span = a->span};
 
 		e.n.verbs = (uint16_t)(1u << s->verb);
 		/* What may be connected to may be sent to. */
@@ -264,12 +266,14 @@ static void check_overlaps(struct table *t)
 
 			if (!ambiguous(&t->e[i], &t->e[j]))
 				continue;
-			d = diag_error(t->u->diags, t->e[j].span, "P031",
-				       "this and line %u match the same addresses; neither is more specific",
-				       t->e[i].span.line);
+			d = diag_error(
+			    t->u->diags, t->e[j].span, "P031",
+			    "this and line %u match the same addresses; neither is more specific",
+			    t->e[i].span.line);
 			diag_relate(t->u->diags, d, t->e[i].span, "%s here",
 				    t->e[i].n.v.action == POL_ALLOW ? "granted" : "refused");
-			diag_help(t->u->diags, d, "add a line for what both match, or narrow one of them");
+			diag_help(t->u->diags, d,
+				  "add a line for what both match, or narrow one of them");
 		}
 	}
 }
@@ -297,7 +301,7 @@ static int by_order(const void *x, const void *y)
 
 void net_compile(struct unit *u)
 {
-	struct table t = { .u = u };
+	struct table t = {.u = u};
 
 	for (unsigned f = 0; f < u->nr_files; f++)
 		for (const struct ast_net *s = u->files[f]->net; s; s = s->next)
@@ -308,7 +312,8 @@ void net_compile(struct unit *u)
 	for (size_t i = 0; i < t.n; i++) {
 		struct entry *e = &t.e[i];
 
-		e->n.pat = img_build_tokens(&u->build, e->pat.t ? e->pat.t : "", e->pat.len, e->pat.tail);
+		e->n.pat =
+		    img_build_tokens(&u->build, e->pat.t ? e->pat.t : "", e->pat.len, e->pat.tail);
 		img_build_net(&u->build, &e->n);
 	}
 	free(t.e);

@@ -16,7 +16,7 @@ struct coder {
 
 static void put_token(struct coder *c, enum img_token token)
 {
-	static const unsigned weight[] = { [IMG_STAR] = 1, [IMG_GLOBDIR] = 3, [IMG_GLOBSTAR] = 5 };
+	static const unsigned weight[] = {[IMG_STAR] = 1, [IMG_GLOBDIR] = 3, [IMG_GLOBSTAR] = 5};
 
 	buf_putc(&c->out, 0);
 	buf_putc(&c->out, (char)token);
@@ -72,7 +72,7 @@ static bool component(struct coder *c, const struct pattern_char *s, size_t n, c
 bool pattern_code(struct arena *a, const struct pattern_char *s, size_t n, struct pattern *out,
 		  const char **why)
 {
-	struct coder c = { BUF_INIT, out, false };
+	struct coder c = {BUF_INIT, out, false};
 	const char *token;
 	bool ok = true;
 
@@ -128,8 +128,8 @@ bool pattern_literal(struct arena *a, const char *path, bool below, struct patte
 		s[i].c = (unsigned char)path[i];
 	if (below) {
 		s[n++].c = '/';
-		s[n++] = (struct pattern_char){ '*', true };
-		s[n++] = (struct pattern_char){ '*', true };
+		s[n++] = (struct pattern_char){'*', true};
+		s[n++] = (struct pattern_char){'*', true};
 	}
 	ok = pattern_code(a, s, n, out, &why);
 	free(s);
@@ -152,7 +152,7 @@ bool pattern_is_exact(const struct pattern *p)
 
 void pattern_print(const struct pattern *p, struct buf *out)
 {
-	static const char *const text[] = { "", "*", "**", "**/" };
+	static const char *const text[] = {"", "*", "**", "**/"};
 
 	for (size_t i = 0; i < p->len; i++) {
 		if (!p->t[i]) {
@@ -196,7 +196,6 @@ bool pattern_equal(const struct pattern *a, const struct pattern *b)
 
 /* ---- relation: both patterns run over the same paths, as sets of states ---- */
 
-#define WORDS	  (2 * PATTERN_MAX / 64 + 1)
 #define MAX_PAIRS 4096
 
 /* State 2i: before element i; 2i + 1: inside a component of the IMG_GLOBDIR that is element i.
@@ -208,21 +207,18 @@ struct machine {
 	unsigned n, words;
 };
 
-struct stateset {
-	uint64_t w[WORDS];
-};
-
-static void set_add(const struct machine *m, struct stateset *s, unsigned state)
+/* A set of states is m->words words. */
+static void set_add(const struct machine *m, uint64_t *s, unsigned state)
 {
-	s->w[state / 64] |= 1ull << state % 64;
+	s[state / 64] |= 1ull << state % 64;
 	/* A star may match nothing. */
 	if (!(state & 1) && state / 2 < m->n && m->token[state / 2])
 		set_add(m, s, state + 2);
 }
 
-static bool set_has(const struct stateset *s, unsigned state)
+static bool set_has(const uint64_t *s, unsigned state)
 {
-	return s->w[state / 64] >> state % 64 & 1;
+	return s[state / 64] >> state % 64 & 1;
 }
 
 static void machine_init(struct machine *m, const struct pattern *p)
@@ -236,7 +232,7 @@ static void machine_init(struct machine *m, const struct pattern *p)
 	m->words = (2 * m->n + 1) / 64 + 1;
 }
 
-static void step_state(const struct machine *m, unsigned state, unsigned char c, struct stateset *out)
+static void step_state(const struct machine *m, unsigned state, unsigned char c, uint64_t *out)
 {
 	unsigned i = state / 2;
 
@@ -256,21 +252,20 @@ static void step_state(const struct machine *m, unsigned state, unsigned char c,
 	}
 }
 
-static bool step(const struct machine *m, const struct stateset *in, unsigned char c,
-		 struct stateset *out)
+static bool step(const struct machine *m, const uint64_t *in, unsigned char c, uint64_t *out)
 {
 	bool any = false;
 
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, m->words * sizeof(*out));
 	for (unsigned s = 0; s <= 2 * m->n + 1; s++)
 		if (set_has(in, s))
 			step_state(m, s, c, out);
 	for (unsigned w = 0; w < m->words; w++)
-		any |= out->w[w] != 0;
+		any |= out[w] != 0;
 	return any;
 }
 
-static bool accepts(const struct machine *m, const struct stateset *s, bool root)
+static bool accepts(const struct machine *m, const uint64_t *s, bool root)
 {
 	if (root && m->p->len > 1)
 		return false;
@@ -278,7 +273,6 @@ static bool accepts(const struct machine *m, const struct stateset *s, bool root
 }
 
 struct pair {
-	struct stateset a, b;
 	unsigned from;
 	unsigned char c;
 	bool slash; /* the last byte was one */
@@ -287,7 +281,8 @@ struct pair {
 struct search {
 	struct machine a, b;
 	struct pair *pairs;
-	unsigned nr;
+	uint64_t *sets; /* for each pair: the states of a, then of b */
+	unsigned nr, cap;
 	unsigned char alphabet[256];
 	unsigned nr_alphabet;
 	bool both, only_a, only_b, gave_up;
@@ -297,7 +292,7 @@ struct search {
 static void make_alphabet(struct search *s)
 {
 	static const char others[] = "xyzabcdefghijklmnopqrstuvwABC0123456789";
-	bool in[256] = { false };
+	bool in[256] = {false};
 
 	for (unsigned i = 0; i < s->a.n; i++)
 		if (!s->a.token[i])
@@ -317,6 +312,39 @@ static void make_alphabet(struct search *s)
 			s->alphabet[s->nr_alphabet++] = (unsigned char)c;
 }
 
+static uint64_t *set_a(const struct search *s, unsigned i)
+{
+	return s->sets + (size_t)i * (s->a.words + s->b.words);
+}
+
+static uint64_t *set_b(const struct search *s, unsigned i)
+{
+	return set_a(s, i) + s->a.words;
+}
+
+/* Room for one more pair. */
+static bool grow(struct search *s)
+{
+	size_t words = s->a.words + s->b.words;
+	unsigned cap = s->cap ? s->cap * 2 : 64;
+	struct pair *pairs;
+	uint64_t *sets;
+
+	if (s->nr < s->cap)
+		return true;
+	if (cap > MAX_PAIRS)
+		return false;
+	pairs = reallocarray(s->pairs, cap, sizeof(*pairs));
+	if (pairs)
+		s->pairs = pairs;
+	sets = pairs ? reallocarray(s->sets, cap, words * sizeof(*sets)) : NULL;
+	if (!sets)
+		return false;
+	s->sets = sets;
+	s->cap = cap;
+	return true;
+}
+
 static void note(struct search *s, unsigned i)
 {
 	const struct pair *p = &s->pairs[i];
@@ -325,8 +353,8 @@ static void note(struct search *s, unsigned i)
 
 	if (i == 0 || (p->slash && !root))
 		return; /* not a canonical path */
-	a = accepts(&s->a, &p->a, root);
-	b = accepts(&s->b, &p->b, root);
+	a = accepts(&s->a, set_a(s, i), root);
+	b = accepts(&s->b, set_b(s, i), root);
 	if (a && b && !s->both)
 		s->witness = i;
 	s->both |= a && b;
@@ -334,13 +362,15 @@ static void note(struct search *s, unsigned i)
 	s->only_b |= b && !a;
 }
 
-static bool seen(const struct search *s, const struct pair *p)
+/* Was the new pair, behind the last, met before? */
+static bool seen(const struct search *s)
 {
+	const struct pair *p = &s->pairs[s->nr];
+	size_t bytes = (s->a.words + s->b.words) * sizeof(uint64_t);
+
 	for (unsigned i = 1; i < s->nr; i++)
-		if (s->pairs[i].slash == p->slash &&
-		    !memcmp(s->pairs[i].a.w, p->a.w, s->a.words * 8) &&
-		    !memcmp(s->pairs[i].b.w, p->b.w, s->b.words * 8) &&
-		    (s->pairs[i].from == 0) == (p->from == 0))
+		if (s->pairs[i].slash == p->slash && (s->pairs[i].from == 0) == (p->from == 0) &&
+		    !memcmp(set_a(s, i), set_a(s, s->nr), bytes))
 			return true;
 	return false;
 }
@@ -348,29 +378,31 @@ static bool seen(const struct search *s, const struct pair *p)
 /* Follows one byte from pair i. */
 static void follow(struct search *s, unsigned i, unsigned char c)
 {
-	struct pair *p = &s->pairs[s->nr];
 	bool a, b;
 
 	if (c == '/' ? s->pairs[i].slash : i == 0)
 		return; /* an empty component, or a relative path */
-	a = step(&s->a, &s->pairs[i].a, c, &p->a);
-	b = step(&s->b, &s->pairs[i].b, c, &p->b);
-	p->from = i;
-	p->c = c;
-	p->slash = c == '/';
-	if ((!a && !b) || seen(s, p))
+	a = step(&s->a, set_a(s, i), c, set_a(s, s->nr));
+	b = step(&s->b, set_b(s, i), c, set_b(s, s->nr));
+	s->pairs[s->nr] = (struct pair){i, c, c == '/'};
+	if ((!a && !b) || seen(s))
 		return;
 	note(s, s->nr++);
 }
 
 static void explore(struct search *s)
 {
-	set_add(&s->a, &s->pairs[0].a, 0);
-	set_add(&s->b, &s->pairs[0].b, 0);
+	s->gave_up = !grow(s);
+	if (s->gave_up)
+		return;
+	memset(set_a(s, 0), 0, (s->a.words + s->b.words) * sizeof(uint64_t));
+	s->pairs[0] = (struct pair){0, 0, false};
+	set_add(&s->a, set_a(s, 0), 0);
+	set_add(&s->b, set_b(s, 0), 0);
 	s->nr = 1;
 	for (unsigned i = 0; i < s->nr; i++) {
 		for (unsigned k = 0; k < s->nr_alphabet; k++) {
-			if (s->nr == MAX_PAIRS) {
+			if (!grow(s)) {
 				s->gave_up = true;
 				return;
 			}
@@ -402,9 +434,7 @@ enum pattern_relation pattern_relate(const struct pattern *a, const struct patte
 	if (memcmp(a->t, b->t, common))
 		return PATTERN_DISJOINT;
 	s = calloc(1, sizeof(*s));
-	if (s)
-		s->pairs = calloc(MAX_PAIRS, sizeof(*s->pairs));
-	if (s && s->pairs) {
+	if (s) {
 		machine_init(&s->a, a);
 		machine_init(&s->b, b);
 		make_alphabet(s);
@@ -420,6 +450,7 @@ enum pattern_relation pattern_relate(const struct pattern *a, const struct patte
 		if (s->both && witness)
 			print_witness(s, witness);
 		free(s->pairs);
+		free(s->sets);
 	}
 	free(s);
 	return r;

@@ -1,5 +1,5 @@
-/* Path patterns as the compiler sees them: their bytes and tokens (policy/image_format.h), and how two
- * of them relate. Patterns judge canonical absolute paths. */
+/* Path patterns as the compiler sees them: their bytes and tokens (policy/image_format.h), and how
+ * two of them relate. Patterns judge canonical absolute paths. */
 #ifndef SBX_POLICY_PATTERN_H
 #define SBX_POLICY_PATTERN_H
 
@@ -15,8 +15,8 @@ struct pattern {
 	size_t len;
 	bool tail; /* also everything below */
 	/* Specificity, see pattern_order. */
-	size_t literal;	    /* bytes before the first token */
-	size_t nr_literal;  /* bytes that stand for themselves */
+	size_t literal;	   /* bytes before the first token */
+	size_t nr_literal; /* bytes that stand for themselves */
 	unsigned stars, globstars;
 };
 
@@ -30,7 +30,8 @@ struct pattern_char {
 bool pattern_code(struct arena *a, const struct pattern_char *s, size_t n, struct pattern *out,
 		  const char **why);
 
-/* A pattern that matches path alone (below: and everything under it); path is absolute and clean. */
+/* A pattern that matches path alone (below: and everything under it); path is absolute and clean.
+ */
 bool pattern_literal(struct arena *a, const char *path, bool below, struct pattern *out);
 
 /* Makes a pattern that names one path match everything below it, too. */

@@ -1,14 +1,14 @@
-/* Proofs over object tables; calls are in rules.c, with the decision diagrams. */
+/* Proofs over object tables; calls are in conflict.c, with the decision diagrams. */
 #include "policy/prove.h"
 
 #include <string.h>
 
 static struct pattern pattern_of(const struct pol_image *img, const struct img_pattern *p)
 {
-	struct pattern pat = { .t = IMG_AT(img, strings, char) + p->str,
-			       .len = p->len,
-			       .tail = p->tail,
-			       .literal = p->literal };
+	struct pattern pat = {.t = IMG_AT(img, strings, char) + p->str,
+			      .len = p->len,
+			      .tail = p->tail,
+			      .literal = p->literal};
 
 	return pat;
 }
@@ -44,7 +44,8 @@ static const char *real_example(struct unit *u, const struct pol_image *img, uin
 	if (!witness->len)
 		return NULL;
 	pol_eval_path(img, 0, verb, witness->data, witness->len, &v);
-	return v.action == POL_ALLOW ? arena_printf(&u->arena, "for example %s", witness->data) : NULL;
+	return v.action == POL_ALLOW ? arena_printf(&u->arena, "for example %s", witness->data)
+				     : NULL;
 }
 
 bool prove_no_verb(struct unit *u, const struct pol_image *img, uint32_t verbs,

@@ -4,13 +4,13 @@
 
 #include "policy/resolve.h"
 
-/* Each returns true when it is proved. Otherwise *rule is the grant that stands against it and *how,
- * in u's arena, an example or a reason (may be NULL). */
+/* Each returns true when it is proved. Otherwise *rule is the grant that stands against it and
+ * *how, in u's arena, an example or a reason (may be NULL). */
 
-/* No arguments for which the call is allowed (and cond holds, unless NULL). Exact; "undecided" in *how
- * when the conditions are too large. */
-bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond, uint32_t *rule,
-		   const char **how);
+/* No arguments for which the call is allowed (and cond holds, unless NULL). Exact; "undecided" in
+ * *how when the conditions are too large. */
+bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond,
+		   uint32_t *rule, const char **how);
 
 /* No path that is under, or below, for which one of verbs is granted. Never wrong when true. */
 bool prove_no_verb(struct unit *u, const struct pol_image *img, uint32_t verbs,

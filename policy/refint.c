@@ -91,7 +91,7 @@ struct number {
 
 static struct number narrow(uint64_t bits, unsigned width, bool is_signed)
 {
-	struct number n = { bits, is_signed, width };
+	struct number n = {bits, is_signed, width};
 
 	if (width == 32) {
 		n.bits &= 0xffffffff;
@@ -128,7 +128,8 @@ static bool compare(struct number a, enum ast_cmp cmp, struct number b)
 
 static bool fd_is(const struct judge *j, unsigned argno, const char *word)
 {
-	static const char *const words[] = { "", "file", "dir", "pipe", "socket", "tty", "event", "device" };
+	static const char *const words[] = {"",	      "file", "dir",   "pipe",
+					    "socket", "tty",  "event", "device"};
 	enum pol_fdkind kind = j->env->fdkind(j->env->arg, argno);
 
 	return kind > POL_FD_NONE && kind < POL_FD_MAX && !strcmp(words[kind], word);
@@ -144,7 +145,7 @@ static bool path_test(const struct judge *j, const struct ast_cond *c, unsigned 
 
 static bool number_test(const struct judge *j, const struct ast_cond *c, struct number n)
 {
-	struct number v = { 0 }, lo, hi;
+	struct number v = {0}, lo, hi;
 
 	if (c->val)
 		v = narrow(refint_val(j->r, c->val), n.width, n.is_signed);
@@ -215,7 +216,7 @@ static bool holds(const struct judge *j, const struct ast_cond *c)
 void refint_outcome(const struct refint *r, const struct ast_outcome *o, const struct ast_notes *n,
 		    uint32_t line, struct refint_verdict *v)
 {
-	*v = (struct refint_verdict){ .gate = POL_GATE_CALL, .line = line };
+	*v = (struct refint_verdict){.gate = POL_GATE_CALL, .line = line};
 	switch (o->verdict) {
 	case AST_ALLOW:
 		v->action = POL_ALLOW;
@@ -252,7 +253,7 @@ void refint_default(const struct refint *r, bool unknown, struct refint_verdict 
 		if (f->verdict)
 			o = f;
 	}
-	*v = (struct refint_verdict){ .action = POL_DENY, .value = unknown ? ENOSYS : EPERM };
+	*v = (struct refint_verdict){.action = POL_DENY, .value = unknown ? ENOSYS : EPERM};
 	if (o && o->verdict == AST_TERMINATE) {
 		v->action = POL_TERMINATE;
 		v->value = 0;
@@ -310,8 +311,8 @@ static bool apply(const struct judge *j, const struct ast_rule *r, struct refint
 
 enum answer { NO_RULES, NO_MATCH, MATCH };
 
-static enum answer own_rules(const struct judge *j, const struct pol_ast *f, bool extends, bool group,
-			     struct refint_verdict *v)
+static enum answer own_rules(const struct judge *j, const struct pol_ast *f, bool extends,
+			     bool group, struct refint_verdict *v)
 {
 	enum answer a = NO_RULES;
 
@@ -326,10 +327,12 @@ static enum answer own_rules(const struct judge *j, const struct pol_ast *f, boo
 	return a;
 }
 
-static enum answer used_rules(const struct judge *j, const struct pol_ast *f, struct refint_verdict *v);
+static enum answer used_rules(const struct judge *j, const struct pol_ast *f,
+			      struct refint_verdict *v);
 
 /* Named rules of a file and what it uses: extensions, then what they extend, then its own. */
-static enum answer named_rules(const struct judge *j, const struct pol_ast *f, struct refint_verdict *v)
+static enum answer named_rules(const struct judge *j, const struct pol_ast *f,
+			       struct refint_verdict *v)
 {
 	enum answer ext = own_rules(j, f, true, false, v), below, own;
 
@@ -346,7 +349,8 @@ static enum answer named_rules(const struct judge *j, const struct pol_ast *f, s
 	return own == MATCH ? MATCH : NO_MATCH;
 }
 
-static enum answer used_rules(const struct judge *j, const struct pol_ast *f, struct refint_verdict *v)
+static enum answer used_rules(const struct judge *j, const struct pol_ast *f,
+			      struct refint_verdict *v)
 {
 	enum answer all = NO_RULES, a;
 
@@ -378,13 +382,14 @@ static enum answer group_rules(const struct judge *j, const struct pol_ast **fil
 static bool forbidden(const struct judge *j, const struct pol_ast *f, struct refint_verdict *v)
 {
 	for (const struct ast_rule *r = f->rules; r; r = r->next) {
-		if (r->kind != AST_RULE_NEVER || (!names(r, j->d, false) && !names(r, j->d, true)) ||
+		if (r->kind != AST_RULE_NEVER ||
+		    (!names(r, j->d, false) && !names(r, j->d, true)) ||
 		    (r->cond && !holds(j, r->cond)))
 			continue;
-		*v = (struct refint_verdict){ .action = POL_TERMINATE,
-					      .flags = POL_F_LOG | POL_F_NEVER,
-					      .gate = POL_GATE_NEVER,
-					      .line = r->span.line };
+		*v = (struct refint_verdict){.action = POL_TERMINATE,
+					     .flags = POL_F_LOG | POL_F_NEVER,
+					     .gate = POL_GATE_NEVER,
+					     .line = r->span.line};
 		return true;
 	}
 	return false;
@@ -395,7 +400,7 @@ void refint_call(const struct refint *r, const struct pol_call *call, const stru
 {
 	const struct pol_ast *files[REFINT_FILES];
 	unsigned n = refint_files(r, files);
-	struct judge j = { r, call, env, sysdesc_by_nr(call->nr) };
+	struct judge j = {r, call, env, sysdesc_by_nr(call->nr)};
 	enum answer a;
 
 	if (!j.d) {

@@ -1,6 +1,6 @@
-/* The reference interpreter: decides calls, paths and addresses straight from the syntax tree, in the
- * plainest way, sharing no code with the compiler and the evaluator. Only tests use it: the two must
- * never differ. It assumes a policy that compiles. */
+/* The reference interpreter: decides calls, paths and addresses straight from the syntax tree, in
+ * the plainest way, sharing no code with the compiler and the evaluator. Only tests use it: the two
+ * must never differ. It assumes a policy that compiles. */
 #ifndef SBX_POLICY_REFINT_H
 #define SBX_POLICY_REFINT_H
 

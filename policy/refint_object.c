@@ -124,7 +124,7 @@ struct weight {
 
 static struct weight weigh(const struct text *t)
 {
-	struct weight w = { .exact = true };
+	struct weight w = {.exact = true};
 
 	for (size_t i = 0; i < t->n; i++) {
 		if (any_dirs(t, i)) {
@@ -206,11 +206,14 @@ static void offer(struct best *b, const struct best *new)
 
 static void file_verdict(const struct refint *r, const struct ast_file *f, struct refint_verdict *v)
 {
-	*v = (struct refint_verdict){ .action = POL_ALLOW, .gate = POL_GATE_FILES, .line = f->span.line };
+	*v = (struct refint_verdict){
+	    .action = POL_ALLOW, .gate = POL_GATE_FILES, .line = f->span.line};
 	if (f->kind == AST_FILE_DENY || f->kind == AST_FILE_HIDE) {
 		v->action = POL_DENY;
 		v->flags = POL_F_LOG;
-		v->value = f->kind == AST_FILE_HIDE ? ENOENT : f->as ? (int64_t)refint_val(r, f->as) : EPERM;
+		v->value = f->kind == AST_FILE_HIDE ? ENOENT
+			   : f->as		    ? (int64_t)refint_val(r, f->as)
+						    : EPERM;
 	}
 	if (f->notes.audit)
 		v->flags = POL_F_LOG;
@@ -260,7 +263,7 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 	for (unsigned i = 0; i < n; i++) {
 		for (const struct ast_file *f = files[i]->files; f; f = f->next) {
 			bool grant = f->kind == AST_FILE_GRANT || f->kind == AST_FILE_SCRATCH;
-			struct best new = { .found = true, .grant = grant };
+			struct best new = {.found = true, .grant = grant};
 
 			file_verdict(r, f, &new.v);
 			for (const struct ast_path *p = f->paths; p; p = p->next) {
@@ -271,8 +274,8 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 				new.w = weigh(&t);
 				parent.implied = true;
 				parent.v.flags = 0;
-				parent.w = (struct weight){ .exact = true, .prefix = strlen(path),
-							    .chars = strlen(path) };
+				parent.w = (struct weight){
+				    .exact = true, .prefix = strlen(path), .chars = strlen(path)};
 				if ((verbs_of(f) & verb) && matches(&t, path))
 					offer(b, &new);
 				else if (grant && verb == POL_V_STAT && is_parent(&t, path))
@@ -286,12 +289,12 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 		 struct refint_verdict *v)
 {
 	char *copy = strndup(path, len);
-	struct best worst = { 0 };
+	struct best worst = {0};
 	uint8_t flags = 0;
 	bool missing = false;
 
 	for (uint32_t verb = 1; verb < POL_V_ALL && copy; verb <<= 1) {
-		struct best b = { 0 };
+		struct best b = {0};
 
 		if (!(verbs & verb))
 			continue;
@@ -309,7 +312,8 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 		refint_default(r, false, v);
 		v->gate = POL_GATE_FILES;
 	} else {
-		*v = (struct refint_verdict){ .action = POL_ALLOW, .flags = flags, .gate = POL_GATE_FILES };
+		*v = (struct refint_verdict){
+		    .action = POL_ALLOW, .flags = flags, .gate = POL_GATE_FILES};
 	}
 }
 
@@ -343,13 +347,13 @@ static bool ip_matches(const uint8_t *ip, int prefix, const uint8_t *other)
 	return true;
 }
 
-static bool inet_matches(const struct refint *r, const struct ast_addr *a, const struct pol_addr *addr,
-			 struct range *g)
+static bool inet_matches(const struct refint *r, const struct ast_addr *a,
+			 const struct pol_addr *addr, struct range *g)
 {
 	uint8_t family = a->family, ip[16];
 	int prefix = a->prefix;
 
-	*g = (struct range){ .lo = 0, .hi = 65535 };
+	*g = (struct range){.lo = 0, .hi = 65535};
 	if (port_value(r, &a->port, &g->lo))
 		g->hi = g->lo;
 	port_value(r, &a->port_hi, &g->hi);
@@ -368,8 +372,8 @@ static bool inet_matches(const struct refint *r, const struct ast_addr *a, const
 	return family == addr->family && ip_matches(ip, g->prefix, addr->ip);
 }
 
-static bool unix_matches(const struct refint *r, const struct ast_addr *a, const struct pol_addr *addr,
-			 struct range *g)
+static bool unix_matches(const struct refint *r, const struct ast_addr *a,
+			 const struct pol_addr *addr, struct range *g)
 {
 	static struct text t;
 	char *path = strndup(addr->path, addr->path_len);
@@ -390,7 +394,7 @@ static bool unix_matches(const struct refint *r, const struct ast_addr *a, const
 			}
 		}
 	}
-	*g = (struct range){ .w = weigh(&t) };
+	*g = (struct range){.w = weigh(&t)};
 	yes = path && matches(&t, path);
 	free(path);
 	return yes;
@@ -423,7 +427,7 @@ static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_ad
 	const struct pol_ast *files[REFINT_FILES];
 	unsigned n = refint_files(r, files);
 	bool found = false, grant = false, is_unix = addr->proto == POL_PROTO_UNIX;
-	struct range best = { 0 }, g;
+	struct range best = {0}, g;
 
 	for (unsigned i = 0; i < n; i++) {
 		for (const struct ast_net *s = files[i]->net; s; s = s->next) {
@@ -431,8 +435,8 @@ static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_ad
 				continue;
 			for (const struct ast_addr *a = s->addrs; a; a = a->next) {
 				bool allow = s->kind == AST_NET_GRANT;
-				bool hit = is_unix ? unix_matches(r, a, addr, &g) :
-						     inet_matches(r, a, addr, &g);
+				bool hit = is_unix ? unix_matches(r, a, addr, &g)
+						   : inet_matches(r, a, addr, &g);
 
 				if (!hit || (found && !better(&g, &best, is_unix) &&
 					     !(same(&g, &best, is_unix) && grant && !allow)))
@@ -440,10 +444,10 @@ static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_ad
 				found = true;
 				grant = allow;
 				best = g;
-				*v = (struct refint_verdict){ .action = allow ? POL_ALLOW : POL_DENY,
-							      .flags = allow ? 0 : POL_F_LOG,
-							      .gate = POL_GATE_NET,
-							      .line = s->span.line };
+				*v = (struct refint_verdict){.action = allow ? POL_ALLOW : POL_DENY,
+							     .flags = allow ? 0 : POL_F_LOG,
+							     .gate = POL_GATE_NET,
+							     .line = s->span.line};
 				if (!allow)
 					v->value = s->as ? (int64_t)refint_val(r, s->as) : EPERM;
 				if (s->notes.audit)

@@ -25,7 +25,8 @@ void *unit_alloc(struct unit *u, size_t size)
 
 void resolve_unenforced(struct unit *u, struct src_span at, const char *what)
 {
-	struct diag *d = diag_error(u->diags, at, "P019", "%s: understood, but not enforced yet", what);
+	struct diag *d =
+	    diag_error(u->diags, at, "P019", "%s: understood, but not enforced yet", what);
 
 	diag_help(u->diags, d, "remove it: sbx does not accept what it would not enforce");
 }
@@ -35,7 +36,8 @@ void resolve_notes(struct unit *u, const struct ast_notes *notes)
 	if (notes->limit)
 		resolve_unenforced(u, notes->limit->span, "limit");
 	if (notes->audit && notes->quiet)
-		diag_error(u->diags, notes->quiet_span, "P020", "'audit' and 'quiet' exclude each other");
+		diag_error(u->diags, notes->quiet_span, "P020",
+			   "'audit' and 'quiet' exclude each other");
 }
 
 /* ---- files and variables ---- */
@@ -74,10 +76,9 @@ static void add_var(struct unit *u, const struct ast_var *decl)
 		v->next = u->vars;
 		u->vars = v;
 	} else if (v->decl->type != decl->type) {
-		struct diag *d = diag_error(u->diags, decl->type_span, "P015",
-					    "'%s' is a %s here and a %s in a used file", decl->name,
-					    ast_var_type_name(decl->type),
-					    ast_var_type_name(v->decl->type));
+		struct diag *d = diag_error(
+		    u->diags, decl->type_span, "P015", "'%s' is a %s here and a %s in a used file",
+		    decl->name, ast_var_type_name(decl->type), ast_var_type_name(v->decl->type));
 		diag_relate(u->diags, d, v->decl->span, NULL);
 	}
 	v->decl = decl;
@@ -87,7 +88,7 @@ static void add_var(struct unit *u, const struct ast_var *decl)
 
 static void give_param(struct unit *u, const struct pol_param *p)
 {
-	struct src_span nowhere = { 0 };
+	struct src_span nowhere = {0};
 	struct rvar *v = find_var(u, p->name);
 	const char *why = NULL;
 
@@ -121,7 +122,8 @@ const struct rvar *resolve_var(struct unit *u, const char *name, struct src_span
 	if (v && v->text)
 		return v;
 	if (v) {
-		struct diag *d = diag_error(u->diags, at, "P015", "variable '%s' has no value", name);
+		struct diag *d =
+		    diag_error(u->diags, at, "P015", "variable '%s' has no value", name);
 
 		diag_help(u->diags, d, "give it one with --param %s=..., or a default", name);
 		return NULL;
@@ -140,14 +142,15 @@ const struct rvar *resolve_var(struct unit *u, const char *name, struct src_span
 static void fallback(struct unit *u, const struct ast_outcome *o, const char *key, int err,
 		     uint8_t flags, uint8_t gate, struct img_verdict *out)
 {
-	struct img_rule rule = { 0 };
+	struct img_rule rule = {0};
 	const struct source *src;
 	const char *text;
 
-	*out = (struct img_verdict){ .action = POL_DENY, .flags = flags, .gate = gate, .value = err };
+	*out = (struct img_verdict){.action = POL_DENY, .flags = flags, .gate = gate, .value = err};
 	src = source_get(&u->ctx->sources, o ? o->span.file : u->main->file);
 	rule.file = img_build_string(&u->build, src ? src->name : "");
-	text = arena_printf(&u->arena, "%s: deny as %s (built in)", key, sysconst_name(CS_errno, (uint64_t)err));
+	text = arena_printf(&u->arena, "%s: deny as %s (built in)", key,
+			    sysconst_name(CS_errno, (uint64_t)err));
 	if (o && src) {
 		rule.line = o->span.line;
 		rule.column = o->span.col;
@@ -188,10 +191,9 @@ void resolve_init(struct unit *u, const struct pol_param *params, size_t nr_para
 	}
 	for (size_t i = 0; i < nr_params; i++)
 		give_param(u, &params[i]);
-	fallback(u, dflt, "default", EPERM, POL_F_LOG | POL_F_DEFAULT, POL_GATE_CALL,
-		 &u->dflt);
-	fallback(u, unknown, "unknown", ENOSYS, POL_F_LOG | POL_F_UNKNOWN,
-		 POL_GATE_UNKNOWN, &u->unknown);
+	fallback(u, dflt, "default", EPERM, POL_F_LOG | POL_F_DEFAULT, POL_GATE_CALL, &u->dflt);
+	fallback(u, unknown, "unknown", ENOSYS, POL_F_LOG | POL_F_UNKNOWN, POL_GATE_UNKNOWN,
+		 &u->unknown);
 }
 
 /* ---- values ---- */
@@ -210,8 +212,9 @@ static bool constant(struct unit *u, const struct ast_val *v, enum const_set set
 		suggest_offer(&s, name);
 	near = suggest_end(&s);
 	if (exists)
-		diag_error(u->diags, v->span, "P014", "'%s' is not a value of '%s'%s%s%s", v->name, what,
-			   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+		diag_error(u->diags, v->span, "P014", "'%s' is not a value of '%s'%s%s%s", v->name,
+			   what, near ? "; did you mean '" : "", near ? near : "",
+			   near ? "'?" : "");
 	else
 		diag_error(u->diags, v->span, "P014", "unknown constant '%s'%s%s%s", v->name,
 			   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -310,9 +313,10 @@ static bool emulated(struct unit *u, const struct ast_outcome *o, int64_t *out)
 bool resolve_outcome(struct unit *u, const struct ast_outcome *o, const struct ast_notes *notes,
 		     uint32_t rule, struct img_verdict *out)
 {
-	*out = (struct img_verdict){ .gate = POL_GATE_CALL, .rule = rule };
+	*out = (struct img_verdict){.gate = POL_GATE_CALL, .rule = rule};
 	if (o->as && o->verdict != AST_DENY && o->verdict != AST_EMULATE) {
-		diag_error(u->diags, o->as->span, "P020", "'%s' has no value", ast_verdict_name(o->verdict));
+		diag_error(u->diags, o->as->span, "P020", "'%s' has no value",
+			   ast_verdict_name(o->verdict));
 		return false;
 	}
 	switch (o->verdict) {
@@ -350,7 +354,7 @@ bool resolve_outcome(struct unit *u, const struct ast_outcome *o, const struct a
 uint32_t resolve_rule(struct unit *u, struct src_span span, const struct ast_notes *notes)
 {
 	const struct source *src = source_get(&u->ctx->sources, span.file);
-	struct img_rule r = { .line = span.line, .column = span.col };
+	struct img_rule r = {.line = span.line, .column = span.col};
 	char text[RULE_TEXT_MAX + 4];
 	size_t n = 0;
 	bool comment = false;
@@ -403,7 +407,7 @@ static bool add_char(struct chars *s, unsigned char c, bool wild)
 		s->c = more;
 		s->cap = cap;
 	}
-	s->c[s->n++] = (struct pattern_char){ c, wild };
+	s->c[s->n++] = (struct pattern_char){c, wild};
 	return true;
 }
 
@@ -430,8 +434,9 @@ static bool add_piece(struct unit *u, struct chars *s, const struct ast_piece *p
 		if (!v)
 			return false;
 		if (v->decl->type != AST_VAR_PATH) {
-			diag_error(u->diags, p->span, "P015", "variable '%s' is a %s, a path is needed",
-				   p->text, ast_var_type_name(v->decl->type));
+			diag_error(u->diags, p->span, "P015",
+				   "variable '%s' is a %s, a path is needed", p->text,
+				   ast_var_type_name(v->decl->type));
 			return false;
 		}
 		return add_text(s, v->text, true);
@@ -452,7 +457,7 @@ static bool add_piece(struct unit *u, struct chars *s, const struct ast_piece *p
 
 bool resolve_path(struct unit *u, const struct ast_path *p, bool literal, struct pattern *out)
 {
-	struct chars s = { 0 };
+	struct chars s = {0};
 	const char *why = NULL;
 	bool ok = true;
 

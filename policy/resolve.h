@@ -2,7 +2,8 @@
  *
  *	resolve.c	files in order of `use`, variables, constants, values, verdicts
  *	typecheck.c	conditions against the system call they are applied to
- *	rules.c		per call: never, named rules, group rules; conflicts and unreachable arms
+ *	rules.c		per call: never, named rules, group rules
+ *	conflict.c	contradictions, unreachable arms
  *	codegen.c	verdict tables and filter programs
  *	files.c net.c	object tables
  *	compile.c	the driver, limits, emulate:
@@ -80,8 +81,8 @@ void resolve_init(struct unit *u, const struct pol_param *params, size_t nr_para
 
 const struct rvar *resolve_var(struct unit *u, const char *name, struct src_span at);
 
-/* Value of a number-like expression. set: constants must be members of it (CS_NONE: any). what names
- * the place in messages. False after a report. */
+/* Value of a number-like expression. set: constants must be members of it (CS_NONE: any). what
+ * names the place in messages. False after a report. */
 bool resolve_val(struct unit *u, const struct ast_val *v, enum const_set set, const char *what,
 		 uint64_t *out);
 
@@ -110,15 +111,20 @@ bool resolve_target(struct unit *u, const struct ast_target *t, bool in[IMG_CALL
 /* ---- typecheck.c ---- */
 
 /* NULL after a report. */
-const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c, const struct sys_desc *d);
+const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c,
+				   const struct sys_desc *d);
 
 /* `emulate` as value on this call: reports one that would leave a buffer unset. */
 bool typecheck_emulate(struct unit *u, const struct sys_desc *d, int64_t value, struct src_span at);
 
 /* ---- rules.c ---- */
 
-/* All rules of all files, by call number; conflicts are reported. */
+/* All rules of all files, by call number. */
 void rules_collect(struct unit *u, struct rcall calls[IMG_CALLS]);
+
+/* ---- conflict.c ---- */
+
+/* Reports contradictions, arms that can never match, and guards that take back what is allowed. */
 void rules_check(struct unit *u, const struct rcall *call);
 
 /* ---- codegen.c, files.c, net.c ---- */
@@ -130,8 +136,9 @@ void net_compile(struct unit *u);
 /* ---- compile.c ---- */
 
 /* Compiles a tree. Diagnostics go to ctx. 0; -1 with *e; 1 when ctx has errors. */
-int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast, const struct pol_param *params,
-		    size_t nr_params, const struct pol_image **img, struct sbx_err **e);
+int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast,
+		    const struct pol_param *params, size_t nr_params, const struct pol_image **img,
+		    struct sbx_err **e);
 
 void *unit_alloc(struct unit *u, size_t size);
 #define unit_new(u, type) ((type *)unit_alloc(u, sizeof(type)))

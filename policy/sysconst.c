@@ -44,12 +44,12 @@ struct row {
 	unsigned set;
 };
 
-#define SET(name, mask) { NULL, mask, CS_##name },
-#define C(ident)	{ #ident, (uint64_t)(int64_t)ident, 0 },
-#define V(ident, val)	{ #ident, (uint64_t)(int64_t)val, 0 },
+#define SET(name, mask) {NULL, mask, CS_##name},
+#define C(ident)	{#ident, (uint64_t)(int64_t)ident, 0},
+#define V(ident, val)	{#ident, (uint64_t)(int64_t)val, 0},
 static const struct row rows[] = {
 #include "policy/flags.def"
-	{ NULL, 0, CS_MAX }, /* end */
+    {NULL, 0, CS_MAX}, /* end */
 };
 #undef SET
 #undef C
@@ -59,7 +59,7 @@ static const struct row rows[] = {
 #define C(ident)
 #define V(ident, val)
 static const char *const set_names[CS_MAX] = {
-	[CS_NONE] = "",
+    [CS_NONE] = "",
 #include "policy/flags.def"
 };
 #undef SET

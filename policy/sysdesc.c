@@ -4,49 +4,139 @@
 #include <string.h>
 #include "base/overflow.h"
 
-#define INT(n)		       { .name = #n, .kind = ARG_INT }
-#define UINT(n)		       { .name = #n, .kind = ARG_UINT }
-#define LONG(n)		       { .name = #n, .kind = ARG_LONG }
-#define ULONG(n)	       { .name = #n, .kind = ARG_ULONG }
-#define LEN(n)		       { .name = #n, .kind = ARG_LEN }
-#define OFF(n)		       { .name = #n, .kind = ARG_OFF }
-#define FLAGS(n, s)	       { .name = #n, .kind = ARG_FLAGS, .set = CS_##s }
-#define MODE(n)		       { .name = #n, .kind = ARG_MODE, .set = CS_mode }
-#define CMD(n, s)	       { .name = #n, .kind = ARG_CMD, .set = CS_##s }
-#define ENUM(n, s)	       { .name = #n, .kind = ARG_ENUM, .set = CS_##s }
-#define SIG(n)		       { .name = #n, .kind = ARG_SIG, .set = CS_signal }
-#define PID(n)		       { .name = #n, .kind = ARG_PID }
-#define UID(n)		       { .name = #n, .kind = ARG_UID }
-#define GID(n)		       { .name = #n, .kind = ARG_GID }
-#define CLOCK(n)	       { .name = #n, .kind = ARG_CLOCK, .set = CS_clockid }
-#define ADDR(n)		       { .name = #n, .kind = ARG_ADDR }
-#define PTR(n)		       { .name = #n, .kind = ARG_PTR }
-#define FD(n)		       { .name = #n, .kind = ARG_FD }
-#define DIRFD(n)	       { .name = #n, .kind = ARG_DIRFD, .set = CS_dirfd }
-#define PATH(n, r)	       { .name = #n, .kind = ARG_PATH, .role = PATH_##r }
-#define STR(n)		       { .name = #n, .kind = ARG_STR }
-#define SOCKADDR(n, len, r)    { .name = #n, .kind = ARG_SOCKADDR, .role = ADDR_##r, .ref = #len }
-#define MSGHDR(n)	       { .name = #n, .kind = ARG_MSGHDR, .role = ADDR_send }
-#define MMSGHDR(n, cnt)	       { .name = #n, .kind = ARG_MMSGHDR, .role = ADDR_send, .ref = #cnt }
-#define STRUCT(n, st, len)     { .name = #n, .kind = ARG_STRUCT, .strct = STRUCT_##st, .ref = #len }
-#define BUF(n, len)	       { .name = #n, .kind = ARG_BUF, .ref = #len }
-#define OBUF(n, len)	       { .name = #n, .kind = ARG_OBUF, .ref = #len }
-#define IOVEC(n, cnt)	       { .name = #n, .kind = ARG_IOVEC, .ref = #cnt }
-#define TIMESPEC(n)	       { .name = #n, .kind = ARG_TIMESPEC }
-#define FDPAIR(n)	       { .name = #n, .kind = ARG_FDPAIR }
-#define NOARGS		       ()
-#define UNPAREN(...)	       __VA_ARGS__
-#define COUNT_ARGS(...)	       (sizeof((struct sys_arg[]){ __VA_ARGS__ }) / sizeof(struct sys_arg))
+#define INT(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_INT                                                        \
+	}
+#define UINT(n)                                                                                    \
+	{                                                                                          \
+		.name = #n, .kind = ARG_UINT                                                       \
+	}
+#define LONG(n)                                                                                    \
+	{                                                                                          \
+		.name = #n, .kind = ARG_LONG                                                       \
+	}
+#define ULONG(n)                                                                                   \
+	{                                                                                          \
+		.name = #n, .kind = ARG_ULONG                                                      \
+	}
+#define LEN(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_LEN                                                        \
+	}
+#define OFF(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_OFF                                                        \
+	}
+#define FLAGS(n, s)                                                                                \
+	{                                                                                          \
+		.name = #n, .kind = ARG_FLAGS, .set = CS_##s                                       \
+	}
+#define MODE(n)                                                                                    \
+	{                                                                                          \
+		.name = #n, .kind = ARG_MODE, .set = CS_mode                                       \
+	}
+#define CMD(n, s)                                                                                  \
+	{                                                                                          \
+		.name = #n, .kind = ARG_CMD, .set = CS_##s                                         \
+	}
+#define ENUM(n, s)                                                                                 \
+	{                                                                                          \
+		.name = #n, .kind = ARG_ENUM, .set = CS_##s                                        \
+	}
+#define SIG(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_SIG, .set = CS_signal                                      \
+	}
+#define PID(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_PID                                                        \
+	}
+#define UID(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_UID                                                        \
+	}
+#define GID(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_GID                                                        \
+	}
+#define CLOCK(n)                                                                                   \
+	{                                                                                          \
+		.name = #n, .kind = ARG_CLOCK, .set = CS_clockid                                   \
+	}
+#define ADDR(n)                                                                                    \
+	{                                                                                          \
+		.name = #n, .kind = ARG_ADDR                                                       \
+	}
+#define PTR(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_PTR                                                        \
+	}
+#define FD(n)                                                                                      \
+	{                                                                                          \
+		.name = #n, .kind = ARG_FD                                                         \
+	}
+#define DIRFD(n)                                                                                   \
+	{                                                                                          \
+		.name = #n, .kind = ARG_DIRFD, .set = CS_dirfd                                     \
+	}
+#define PATH(n, r)                                                                                 \
+	{                                                                                          \
+		.name = #n, .kind = ARG_PATH, .role = PATH_##r                                     \
+	}
+#define STR(n)                                                                                     \
+	{                                                                                          \
+		.name = #n, .kind = ARG_STR                                                        \
+	}
+#define SOCKADDR(n, len, r)                                                                        \
+	{                                                                                          \
+		.name = #n, .kind = ARG_SOCKADDR, .role = ADDR_##r, .ref = #len                    \
+	}
+#define MSGHDR(n)                                                                                  \
+	{                                                                                          \
+		.name = #n, .kind = ARG_MSGHDR, .role = ADDR_send                                  \
+	}
+#define MMSGHDR(n, cnt)                                                                            \
+	{                                                                                          \
+		.name = #n, .kind = ARG_MMSGHDR, .role = ADDR_send, .ref = #cnt                    \
+	}
+#define STRUCT(n, st, len)                                                                         \
+	{                                                                                          \
+		.name = #n, .kind = ARG_STRUCT, .strct = STRUCT_##st, .ref = #len                  \
+	}
+#define BUF(n, len)                                                                                \
+	{                                                                                          \
+		.name = #n, .kind = ARG_BUF, .ref = #len                                           \
+	}
+#define OBUF(n, len)                                                                               \
+	{                                                                                          \
+		.name = #n, .kind = ARG_OBUF, .ref = #len                                          \
+	}
+#define IOVEC(n, cnt)                                                                              \
+	{                                                                                          \
+		.name = #n, .kind = ARG_IOVEC, .ref = #cnt                                         \
+	}
+#define TIMESPEC(n)                                                                                \
+	{                                                                                          \
+		.name = #n, .kind = ARG_TIMESPEC                                                   \
+	}
+#define FDPAIR(n)                                                                                  \
+	{                                                                                          \
+		.name = #n, .kind = ARG_FDPAIR                                                     \
+	}
+#define NOARGS		()
+#define UNPAREN(...)	__VA_ARGS__
+#define COUNT_ARGS(...) (sizeof((struct sys_arg[]){__VA_ARGS__}) / sizeof(struct sys_arg))
 
 #define SYS(number, ident, class, disp, args, t0)                                                  \
 	{                                                                                          \
-		.nr = number,                                                                      \
-		.cls = CLASS_##class,                                                              \
-		.disposition = SYS_##disp,                                                         \
-		.tier0 = TIER0_##t0,                                                               \
-		.nargs = COUNT_ARGS(UNPAREN args),                                                 \
-		.name = #ident,                                                                    \
-		.arg = { UNPAREN args },                                                           \
+	    .nr = number,                                                                          \
+	    .cls = CLASS_##class,                                                                  \
+	    .disposition = SYS_##disp,                                                             \
+	    .tier0 = TIER0_##t0,                                                                   \
+	    .nargs = COUNT_ARGS(UNPAREN args),                                                     \
+	    .name = #ident,                                                                        \
+	    .arg = {UNPAREN args},                                                                 \
 	},
 
 static const struct sys_desc table[] = {
@@ -70,6 +160,8 @@ const struct sys_desc *sysdesc_by_nr(uint32_t nr)
 {
 	size_t lo = 0, hi = ROWS;
 
+	if (nr < ROWS && table[nr].nr == nr) /* most numbers are their index */
+		return &table[nr];
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
@@ -106,10 +198,9 @@ int sysdesc_ref(const struct sys_desc *d, unsigned argno)
 	return sysdesc_arg(d, d->arg[argno].ref);
 }
 
-static const struct arg_kind_desc kinds[] = {
-	[ARG_NONE] = { "none", 64, false, 0 },
-#define ARG(name, width, is_signed, preds) [ARG_##name] = { #name, width, is_signed, preds },
-	SYS_ARG_KINDS(ARG)
+static const struct arg_kind_desc kinds[] = {[ARG_NONE] = {"none", 64, false, 0},
+#define ARG(name, width, is_signed, preds) [ARG_##name] = {#name, width, is_signed, preds},
+					     SYS_ARG_KINDS(ARG)
 #undef ARG
 };
 
@@ -128,16 +219,16 @@ uint64_t sysdesc_value(unsigned kind, uint64_t reg)
 }
 
 static const struct sys_field fields[] = {
-	{ 0 },
+    {0},
 #define FIELD(st, ident, knd, cset, off, sz)                                                       \
 	{                                                                                          \
-		.id = FIELD_##st##_##ident,                                                        \
-		.strct = STRUCT_##st,                                                              \
-		.kind = ARG_##knd,                                                                 \
-		.set = CS_##cset,                                                                  \
-		.offset = off,                                                                     \
-		.size = sz,                                                                        \
-		.name = #ident,                                                                    \
+	    .id = FIELD_##st##_##ident,                                                            \
+	    .strct = STRUCT_##st,                                                                  \
+	    .kind = ARG_##knd,                                                                     \
+	    .set = CS_##cset,                                                                      \
+	    .offset = off,                                                                         \
+	    .size = sz,                                                                            \
+	    .name = #ident,                                                                        \
 	},
 #include "policy/structs.def"
 #undef FIELD
@@ -158,7 +249,7 @@ const struct sys_field *sysdesc_field_by_name(unsigned strct, const char *name)
 
 const char *sysdesc_struct_name(unsigned strct)
 {
-	static const char *const names[STRUCT_MAX] = { "", "clone_args", "open_how" };
+	static const char *const names[STRUCT_MAX] = {"", "clone_args", "open_how"};
 
 	return names[strct < STRUCT_MAX ? strct : STRUCT_NONE];
 }

@@ -11,8 +11,8 @@
 #define SYS_TABLE_SIZE 512 /* numbers from here on are always unknown */
 #define SYS_MAX_ARGS   6
 
-/* ARG(kind, width, signed, predicates, printer hint). 32-bit kinds: the kernel looks at the low half
- * of the register only, so do policy conditions, and so must handlers. */
+/* ARG(kind, width, signed, predicates, printer hint). 32-bit kinds: the kernel looks at the low
+ * half of the register only, so do policy conditions, and so must handlers. */
 #define SYS_ARG_KINDS(ARG)                                                                         \
 	ARG(INT, 32, true, PRED_NUMBER | PRED_BITS)                                                \
 	ARG(UINT, 32, false, PRED_NUMBER | PRED_BITS)                                              \
@@ -50,7 +50,7 @@ enum arg_kind {
 #define ARG(name, width, is_signed, preds) ARG_##name,
 	SYS_ARG_KINDS(ARG)
 #undef ARG
-	ARG_KIND_MAX
+	    ARG_KIND_MAX
 };
 
 /* Predicates of the policy language that an argument kind may be used with. */
@@ -76,7 +76,7 @@ struct arg_kind_desc {
 enum path_role {
 	PATH_NONE,
 	PATH_open,
-	PATH_stat,     /* follows a final symlink unless AT_SYMLINK_NOFOLLOW */
+	PATH_stat, /* follows a final symlink unless AT_SYMLINK_NOFOLLOW */
 	PATH_lstat,
 	PATH_access,
 	PATH_readlink,
@@ -148,10 +148,10 @@ enum sys_field_id {
 
 struct sys_arg {
 	const char *name;
-	uint8_t kind;  /* enum arg_kind */
-	uint8_t set;   /* enum const_set: names for values */
-	uint8_t role;  /* PATH: enum path_role; SOCKADDR: enum addr_role */
-	uint8_t strct; /* STRUCT: enum sys_struct */
+	uint8_t kind;	 /* enum arg_kind */
+	uint8_t set;	 /* enum const_set: names for values */
+	uint8_t role;	 /* PATH: enum path_role; SOCKADDR: enum addr_role */
+	uint8_t strct;	 /* STRUCT: enum sys_struct */
 	const char *ref; /* name of the argument that holds the length or count, or NULL */
 };
 

@@ -38,8 +38,8 @@ static const char *verdict_text(struct tester *t, const struct pol_verdict *v)
 		return arena_printf(t->arena, "emulate as %lld", (long long)v->value);
 	default:
 		name = sysconst_name(CS_errno, (uint64_t)v->value);
-		return name ? arena_printf(t->arena, "deny as %s", name) :
-			      arena_printf(t->arena, "deny as %lld", (long long)v->value);
+		return name ? arena_printf(t->arena, "deny as %s", name)
+			    : arena_printf(t->arena, "deny as %lld", (long long)v->value);
 	}
 }
 
@@ -115,8 +115,8 @@ static bool arguments(struct tester *t, const struct ast_test *test, const struc
 
 		if (i < 0 || i >= d->nargs) {
 			struct diag *dg = diag_error(t->u.diags, a->span, "P013",
-						     a->name ? "'%s' has no argument '%s'" :
-							       "'%s' has fewer arguments",
+						     a->name ? "'%s' has no argument '%s'"
+							     : "'%s' has fewer arguments",
 						     d->name, a->name);
 			diag_help(t->u.diags, dg, "it has %u", d->nargs);
 			return false;
@@ -133,10 +133,10 @@ static bool arguments(struct tester *t, const struct ast_test *test, const struc
 static bool wanted(const struct ast_test *test, const struct pol_verdict *v, int64_t value,
 		   bool has_value)
 {
-	static const uint8_t action[] = { [AST_ALLOW] = POL_ALLOW,
-					  [AST_DENY] = POL_DENY,
-					  [AST_TERMINATE] = POL_TERMINATE,
-					  [AST_EMULATE] = POL_EMULATE };
+	static const uint8_t action[] = {[AST_ALLOW] = POL_ALLOW,
+					 [AST_DENY] = POL_DENY,
+					 [AST_TERMINATE] = POL_TERMINATE,
+					 [AST_EMULATE] = POL_EMULATE};
 
 	if (test->by_never && !(v->flags & POL_F_NEVER))
 		return false;
@@ -157,7 +157,7 @@ static void compare(struct tester *t, const struct ast_test *test, const struct 
 		    size_t n, int64_t value, bool has_value)
 {
 	const struct expect_result *good = NULL, *bad = NULL;
-	struct pol_verdict want = { 0 };
+	struct pol_verdict want = {0};
 	const char *what;
 
 	for (size_t i = 0; i < n; i++) {
@@ -184,7 +184,7 @@ static void compare(struct tester *t, const struct ast_test *test, const struct 
 static void expect(struct tester *t, const struct ast_test *test)
 {
 	const struct sys_desc *d = sysdesc_by_name(test->call->text);
-	struct ast_target target = { .span = test->call->span, .name = test->call->text };
+	struct ast_target target = {.span = test->call->span, .name = test->call->text};
 	struct expect_result r[EXPECT_MAX_RESULTS];
 	struct expect_arg arg[SYS_MAX_ARGS];
 	bool in[IMG_CALLS];
@@ -224,18 +224,20 @@ static void expect(struct tester *t, const struct ast_test *test)
 
 /* ---- prove ---- */
 
-static void not_proved(struct tester *t, const struct ast_test *test, uint32_t rule, const char *how)
+static void not_proved(struct tester *t, const struct ast_test *test, uint32_t rule,
+		       const char *how)
 {
-	struct pol_verdict v = { .action = POL_ALLOW, .rule = rule };
+	struct pol_verdict v = {.action = POL_ALLOW, .rule = rule};
 
-	fail(t, test->span, arena_printf(t->arena, "not proved: allowed by %s%s%s", rule_text(t, &v),
-					 how ? "; " : "", how ? how : ""));
+	fail(t, test->span,
+	     arena_printf(t->arena, "not proved: allowed by %s%s%s", rule_text(t, &v),
+			  how ? "; " : "", how ? how : ""));
 }
 
 static void prove_call(struct tester *t, const struct ast_test *test)
 {
 	const struct sys_desc *d = sysdesc_by_name(test->call->text);
-	struct ast_target target = { .span = test->call->span, .name = test->call->text };
+	struct ast_target target = {.span = test->call->span, .name = test->call->text};
 	const struct rcond *cond = NULL;
 	bool in[IMG_CALLS];
 	const char *how;
@@ -276,12 +278,14 @@ static void prove_verb(struct tester *t, const struct ast_test *test)
 /* Can any call that uses addresses this way be allowed at all? */
 static bool verb_reachable(struct tester *t, uint32_t nverb)
 {
-	static const char *const calls[] = { "connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen" };
+	static const char *const calls[] = {"connect",	"sendto", "sendmsg",
+					    "sendmmsg", "bind",	  "listen"};
 	struct expect_result r[EXPECT_MAX_RESULTS];
-	struct expect_arg any[SYS_MAX_ARGS] = { 0 };
+	struct expect_arg any[SYS_MAX_ARGS] = {0};
 	const char *why;
 
-	for (size_t i = nverb == POL_NET_LISTEN ? 4 : 0; i < (nverb == POL_NET_LISTEN ? 6 : 4); i++) {
+	for (size_t i = nverb == POL_NET_LISTEN ? 4 : 0; i < (nverb == POL_NET_LISTEN ? 6 : 4);
+	     i++) {
 		size_t n = expect_judge(t->img, 0, sysdesc_by_name(calls[i]), any, r, &why);
 
 		for (size_t k = 0; k < n; k++)
@@ -353,7 +357,7 @@ static int run_all(struct tester *t, const struct pol_source *src, const struct 
 int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int diag_fd,
 		  unsigned *total, struct sbx_err **e)
 {
-	struct tester t = { .img = img, .out = BUF_INIT, .json = src->json };
+	struct tester t = {.img = img, .out = BUF_INIT, .json = src->json};
 	struct pol_ast *ast;
 	char *data = NULL;
 	size_t len = 0;

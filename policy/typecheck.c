@@ -1,5 +1,5 @@
-/* Conditions against the call they guard: which argument a name is, what may be asked of it, and how
- * wide it is. */
+/* Conditions against the call they guard: which argument a name is, what may be asked of it, and
+ * how wide it is. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/overflow.h"
@@ -27,8 +27,9 @@ static bool unknown_arg(struct unit *u, const struct ast_term *t, const struct s
 		buf_printf(&have, "%s%s", i ? ", " : "", d->arg[i].name);
 	}
 	near = suggest_end(&s);
-	dg = diag_error(u->diags, t->span, "P013", "'%s' has no argument '%s'%s%s%s", d->name, t->name,
-			near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	dg =
+	    diag_error(u->diags, t->span, "P013", "'%s' has no argument '%s'%s%s%s", d->name,
+		       t->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	if (d->nargs)
 		diag_help(u->diags, dg, "its arguments are: %s", have.data ? have.data : "");
 	buf_free(&have);
@@ -48,7 +49,8 @@ static bool unknown_field(struct unit *u, const struct ast_term *t, const struct
 	for (unsigned id = 1; (f = sysdesc_field(id)); id++)
 		if (f->strct == a->strct)
 			buf_printf(&have, "%s%s", have.len ? ", " : "", f->name);
-	dg = diag_error(u->diags, t->field_span, "P013", "'%s' has no field '%s'", t->name, t->field);
+	dg = diag_error(u->diags, t->field_span, "P013", "'%s' has no field '%s'", t->name,
+			t->field);
 	diag_help(u->diags, dg, "its fields are: %s", have.data ? have.data : "");
 	buf_free(&have);
 	return false;
@@ -64,8 +66,9 @@ static bool find_subject(struct unit *u, const struct ast_term *t, const struct 
 	if (i < 0)
 		return unknown_arg(u, t, d);
 	k = sysdesc_kind(d->arg[i].kind);
-	*s = (struct subject){ (unsigned)i, d->arg[i].kind, d->arg[i].set, k->preds, k->width,
-			       k->is_signed, 0, t->name };
+	*s = (struct subject){(unsigned)i, d->arg[i].kind, d->arg[i].set,
+			      k->preds,	   k->width,	   k->is_signed,
+			      0,	   t->name};
 	if (!t->field)
 		return true;
 	f = sysdesc_field_by_name(d->arg[i].strct, t->field);
@@ -98,7 +101,8 @@ static struct rcond *new_test(struct unit *u, const struct subject *s)
 }
 
 /* The value as the evaluator sees the argument: truncated and extended as the argument is. */
-static bool value_of(struct unit *u, const struct subject *s, const struct ast_val *v, uint64_t *out)
+static bool value_of(struct unit *u, const struct subject *s, const struct ast_val *v,
+		     uint64_t *out)
 {
 	int64_t n;
 
@@ -145,8 +149,9 @@ static const struct rcond *bits_test(struct unit *u, const struct ast_cond *c,
 	uint64_t v;
 
 	if (sysconst_is_enum((enum const_set)s->set)) {
-		struct diag *d = diag_error(u->diags, c->span, "P018",
-					    "'%s' is one of a list of values, not a set of bits", s->name);
+		struct diag *d =
+		    diag_error(u->diags, c->span, "P018",
+			       "'%s' is one of a list of values, not a set of bits", s->name);
 
 		diag_help(u->diags, d, "compare it with ==, or with in { ... }");
 		return NULL;
@@ -205,10 +210,10 @@ static bool add_item(struct unit *u, const struct subject *s, const struct ast_i
 		return false;
 	}
 	if (lo <= hi) {
-		r[(*n)++] = (struct img_range){ lo, hi };
+		r[(*n)++] = (struct img_range){lo, hi};
 	} else { /* from a negative number to a positive one */
-		r[(*n)++] = (struct img_range){ lo, UINT64_MAX };
-		r[(*n)++] = (struct img_range){ 0, hi };
+		r[(*n)++] = (struct img_range){lo, UINT64_MAX};
+		r[(*n)++] = (struct img_range){0, hi};
 	}
 	return true;
 }
@@ -242,9 +247,9 @@ static const struct rcond *fd_test(struct unit *u, const struct ast_cond *c, str
 		const char *word;
 		enum pol_fdkind kind;
 	} words[] = {
-		{ "file", POL_FD_FILE },     { "dir", POL_FD_DIR }, { "pipe", POL_FD_PIPE },
-		{ "socket", POL_FD_SOCKET }, { "tty", POL_FD_TTY }, { "event", POL_FD_EVENT },
-		{ "device", POL_FD_DEVICE },
+	    {"file", POL_FD_FILE},     {"dir", POL_FD_DIR}, {"pipe", POL_FD_PIPE},
+	    {"socket", POL_FD_SOCKET}, {"tty", POL_FD_TTY}, {"event", POL_FD_EVENT},
+	    {"device", POL_FD_DEVICE},
 	};
 	struct diag *d;
 
@@ -300,10 +305,11 @@ static bool legal(struct unit *u, const struct ast_cond *c, const struct subject
 
 	if (s->preds & needed(c->kind))
 		return true;
-	dg = diag_error(u->diags, c->span, "P018", "'%s' of '%s' cannot be tested this way", s->name,
-			d->name);
+	dg = diag_error(u->diags, c->span, "P018", "'%s' of '%s' cannot be tested this way",
+			s->name, d->name);
 	if (s->preds & PRED_PATH)
-		diag_help(u->diags, dg, "it is a path: use under or matches, or the files: section");
+		diag_help(u->diags, dg,
+			  "it is a path: use under or matches, or the files: section");
 	else if (s->kind == ARG_STRUCT)
 		diag_help(u->diags, dg, "it is a structure: name a field, as in %s.flags", s->name);
 	else if (s->kind == ARG_SOCKADDR || s->kind == ARG_MSGHDR)
@@ -352,7 +358,8 @@ static const struct rcond *leaf(struct unit *u, const struct ast_cond *c, const 
 	}
 }
 
-const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c, const struct sys_desc *d)
+const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c,
+				   const struct sys_desc *d)
 {
 	struct rcond *r, **tail;
 	bool ok = true;
@@ -360,7 +367,9 @@ const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c, con
 	if (c->kind > AST_COND_NOT)
 		return leaf(u, c, d);
 	r = unit_new(u, struct rcond);
-	r->kind = c->kind == AST_COND_OR ? RCOND_OR : c->kind == AST_COND_AND ? RCOND_AND : RCOND_NOT;
+	r->kind = c->kind == AST_COND_OR    ? RCOND_OR
+		  : c->kind == AST_COND_AND ? RCOND_AND
+					    : RCOND_NOT;
 	tail = &r->kids;
 	for (const struct ast_cond *k = c->kids; k; k = k->next) {
 		struct rcond *kid = (struct rcond *)typecheck_cond(u, k, d);
@@ -379,12 +388,44 @@ const struct rcond *typecheck_cond(struct unit *u, const struct ast_cond *c, con
 
 /* Calls whose success promises a filled structure. The others return a count with their buffer. */
 static const char *const fillers[] = {
-	"stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "uname", "sysinfo",
-	"getrlimit", "getrusage", "prlimit64", "getresuid", "getresgid", "capget", "times",
-	"clock_gettime", "clock_getres", "gettimeofday", "getitimer", "timer_create", "timer_gettime",
-	"timerfd_gettime", "rt_sigpending", "sigaltstack", "pipe", "pipe2", "socketpair",
-	"getsockname", "getpeername", "getsockopt", "sched_getparam", "sched_rr_get_interval",
-	"get_robust_list", "mincore", "getcwd", "wait4", "waitid",
+    "stat",
+    "fstat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "statfs",
+    "fstatfs",
+    "uname",
+    "sysinfo",
+    "getrlimit",
+    "getrusage",
+    "prlimit64",
+    "getresuid",
+    "getresgid",
+    "capget",
+    "times",
+    "clock_gettime",
+    "clock_getres",
+    "gettimeofday",
+    "getitimer",
+    "timer_create",
+    "timer_gettime",
+    "timerfd_gettime",
+    "rt_sigpending",
+    "sigaltstack",
+    "pipe",
+    "pipe2",
+    "socketpair",
+    "getsockname",
+    "getpeername",
+    "getsockopt",
+    "sched_getparam",
+    "sched_rr_get_interval",
+    "get_robust_list",
+    "mincore",
+    "getcwd",
+    "wait4",
+    "waitid",
 };
 
 bool typecheck_emulate(struct unit *u, const struct sys_desc *d, int64_t value, struct src_span at)
@@ -400,8 +441,9 @@ bool typecheck_emulate(struct unit *u, const struct sys_desc *d, int64_t value, 
 			fills = true;
 	if (!fills)
 		return true;
-	dg = diag_error(u->diags, at, "P041", "'%s' fills a buffer; \"as %lld\" would leave it unset",
-			d->name, (long long)value);
+	dg = diag_error(u->diags, at, "P041",
+			"'%s' fills a buffer; \"as %lld\" would leave it unset", d->name,
+			(long long)value);
 	if (!strcmp(d->name, "uname"))
 		diag_help(u->diags, dg, "use the emulate: uname: section");
 	else

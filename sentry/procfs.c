@@ -238,6 +238,12 @@ static int show_filesystems(const struct pseudo_key *k, struct buf *out)
 	return 0;
 }
 
+static int show_swaps(const struct pseudo_key *k, struct buf *out)
+{
+	buf_puts(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+	return 0;
+}
+
 static ssize_t link_self(const struct pseudo_key *k, char *buf, size_t size)
 {
 	char text[16];
@@ -317,6 +323,7 @@ static const struct pseudo_entry top_members[] = {
 	PROC_LINK("net", link_net),
 	PROC_MAGIC("self", link_self, follow_self),
 	PROC_REG("stat", 0444, show_stat),
+	PROC_REG("swaps", 0444, show_swaps),
 	PROC_DIR("sys", 0555, procfs_sys),
 	PROC_MAGIC("thread-self", link_thread_self, follow_thread_self),
 	PROC_REG("uptime", 0444, show_uptime),

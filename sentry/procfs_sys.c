@@ -78,6 +78,7 @@ CONST_FILE(max_map_count, MAP_COUNT_MAX)
 CONST_FILE(mmap_min_addr, 65536)
 CONST_FILE(file_max, INT64_MAX)
 CONST_FILE(nr_open, 1048576)
+CONST_FILE(fips_enabled, 0) /* crypto libraries look */
 
 static int show_threads_max(const struct pseudo_key *k, struct buf *out)
 {
@@ -130,6 +131,11 @@ static const struct pseudo_entry vm_dir[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry crypto_dir[] = {
+	PROC_REG("fips_enabled", 0444, show_fips_enabled),
+	PROC_END,
+};
+
 static const struct pseudo_entry fs_dir[] = {
 	PROC_REG("file-max", 0444, show_file_max),
 	PROC_REG("nr_open", 0444, show_nr_open),
@@ -148,6 +154,7 @@ static const struct pseudo_entry net_dir[] = {
 };
 
 const struct pseudo_entry procfs_sys[] = {
+	PROC_DIR("crypto", 0555, crypto_dir),
 	PROC_DIR("fs", 0555, fs_dir),
 	PROC_DIR("kernel", 0555, kernel_dir),
 	PROC_DIR("net", 0555, net_dir),

@@ -480,6 +480,8 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 	if (r)
 		return sbx_err_errno(e, -r, "cannot start a thread");
 	housekeep(&h, p);
+	if (atomic_load(&sandbox.nr_tasks) > 0)
+		sandbox.audit = NULL; /* a thread that does not stop must not use it any more */
 	if (o->stats)
 		print_stats();
 	return sandbox.end_status;

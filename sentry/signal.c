@@ -7,6 +7,8 @@
 #include <unistd.h>
 #include "sentry/task.h"
 
+#define QUEUE_MAX ((rlim_t)16384) /* whatever RLIMIT_SIGPENDING says */
+
 #define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
 #define IGNORED_BY_DEFAULT                                                                         \
 	(sig_bit(SIGCONT) | sig_bit(SIGCHLD) | sig_bit(SIGWINCH) | sig_bit(SIGURG))
@@ -143,9 +145,12 @@ static int enqueue(struct proc *p, struct sig_pending *q, const siginfo_t *info)
 
 	if (sig < 32 && (atomic_load(&q->set) & sig_bit(sig)))
 		return 0;
-	if (sig >= 32 && sh->queued >= p->rlim[RLIMIT_SIGPENDING].rlim_cur &&
-	    info->si_code != SI_USER && info->si_code != SI_TKILL)
-		return -EAGAIN;
+	if (sig >= 32 && sh->queued >= MIN(p->rlim[RLIMIT_SIGPENDING].rlim_cur, QUEUE_MAX)) {
+		if (info->si_code != SI_USER && info->si_code != SI_TKILL)
+			return -EAGAIN;
+		if (atomic_load(&q->set) & sig_bit(sig)) /* plain kill: merged, as Linux does */
+			return 0;
+	}
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -EAGAIN;

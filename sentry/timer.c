@@ -15,6 +15,7 @@
 
 #define TIMER_MAX     1024 /* POSIX timers of a process */
 #define CPU_CHECK_MIN 1000000ull
+#define PERIOD_MIN    100000ull /* faster timers count overruns */
 
 struct ptimer {
 	int id;
@@ -120,7 +121,7 @@ static uint64_t run_one(struct proc *p, struct ptimer *tm, uint64_t mono)
 			return UINT64_MAX;
 	}
 	if (!is_cpu_clock(tm->clock))
-		return tm->due;
+		return tm->interval ? MAX(tm->due, mono + PERIOD_MIN) : tm->due;
 	left = (tm->due - now) / (unsigned)n;
 	return mono + MAX(left, CPU_CHECK_MIN);
 }

@@ -36,12 +36,13 @@ static void check_verdict(const struct pol_image *img, const struct pol_verdict 
 
 static void use_calls(const struct pol_image *img)
 {
-	static const uint64_t values[] = { 0, 1, 3, ~0ull, 0xffffffff00000001, 0x80000000, 0x7fffffff };
-	const struct pol_env env = { NULL, some_field, some_fdkind, some_path };
+	static const uint64_t values[] = {0,	      1,	 3, ~0ull, 0xffffffff00000001,
+					  0x80000000, 0x7fffffff};
+	const struct pol_env env = {NULL, some_field, some_fdkind, some_path};
 	struct pol_verdict v;
 
 	for (uint32_t nr = 0; nr < IMG_CALLS + 2; nr++) {
-		struct pol_call c = { .nr = nr == IMG_CALLS + 1 ? UINT32_MAX : nr };
+		struct pol_call c = {.nr = nr == IMG_CALLS + 1 ? UINT32_MAX : nr};
 
 		for (unsigned k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
 			for (unsigned i = 0; i < 6; i++)
@@ -73,8 +74,9 @@ static void use_path(const struct pol_image *img, const char *path, size_t len)
 
 static void use_objects(const struct pol_image *img)
 {
-	static const char *const paths[] = { "/", "/srv/www", "/srv/www/a/b/c.html", "/a/b/a/b/a/b", "@x" };
-	struct pol_addr a = { .port = 80 };
+	static const char *const paths[] = {"/", "/srv/www", "/srv/www/a/b/c.html", "/a/b/a/b/a/b",
+					    "@x"};
+	struct pol_addr a = {.port = 80};
 	struct pol_verdict v;
 	struct pol_near near;
 
@@ -96,14 +98,17 @@ void exercise_image(const struct pol_image *img)
 {
 	struct pol_config cfg;
 	struct pol_scratch s;
-	volatile size_t used = 0;
+	size_t used = 0;
 
 	use_calls(img);
 	use_objects(img);
 	pol_image_config(img, &cfg);
-	used += strlen(cfg.name) + strlen(cfg.abi) + (cfg.uname_release ? strlen(cfg.uname_release) : 0);
+	used += strlen(cfg.name) + strlen(cfg.abi) +
+		(cfg.uname_release ? strlen(cfg.uname_release) : 0);
 	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++)
 		used += strlen(s.path);
+	if (used > 16 * (size_t)IMG_MAX_SIZE)
+		abort();
 }
 
 bool exercise_bytes(const void *bytes, size_t len, bool seal)

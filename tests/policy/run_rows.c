@@ -119,7 +119,7 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 	struct expect_result r[EXPECT_MAX_RESULTS];
 	struct expect_arg arg[SYS_MAX_ARGS];
 	const struct sys_desc *d;
-	struct pol_rule_info info = { 0 };
+	struct pol_rule_info info = {0};
 	char shown[512], want[64], got[64], *close = strrchr(row, ')'), *rest, *at;
 	const char *verdict, *why = NULL;
 	size_t n;
@@ -144,16 +144,16 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 	}
 	describe(&r[0].v, got, sizeof(got));
 	pol_image_rule(img, r[0].v.rule, &info);
-	check(!strcmp(got, want) && (!strcmp(at, "-") || (unsigned)atoi(at) == info.line), "%s%s%s", shown,
-	      strcmp(got, want) ? ", got " : "", strcmp(got, want) ? got : "");
+	check(!strcmp(got, want) && (!strcmp(at, "-") || (unsigned)atoi(at) == info.line), "%s%s%s",
+	      shown, strcmp(got, want) ? ", got " : "", strcmp(got, want) ? got : "");
 	if (strcmp(at, "-") && (unsigned)atoi(at) != info.line)
 		printf("# decided by line %u: %s\n", info.line, info.text);
 }
 
 static void run_file(const char *pol)
 {
-	const char *dirs[] = { getenv("SBX_POLICY_PATH"), NULL };
-	struct pol_source src = { .path = pol, .include_dirs = dirs };
+	const char *dirs[] = {getenv("SBX_POLICY_PATH"), NULL};
+	struct pol_source src = {.path = pol, .include_dirs = dirs};
 	const struct pol_image *img = NULL;
 	struct sbx_err *e = NULL;
 	char rows[4096], *text = NULL, *save;

@@ -125,7 +125,8 @@ static void test_rows(void)
 		prev = d;
 	}
 	check(sysdesc_count() == 374, "374 calls, as in Linux 6.12");
-	check(!sysdesc_by_nr(335) && !sysdesc_by_nr(423) && !sysdesc_by_nr(463), "gaps are unknown");
+	check(!sysdesc_by_nr(335) && !sysdesc_by_nr(423) && !sysdesc_by_nr(463),
+	      "gaps are unknown");
 }
 
 static void test_constants(void)
@@ -151,11 +152,13 @@ static void test_split(void)
 	k = sysconst_split(CS_open_flags, 02000101 | 04000000000000ull, n, 8, &rest);
 	check(k == 3 && !strcmp(n[0], "O_WRONLY") && rest == 04000000000000ull, "open flags split");
 	k = sysconst_split(CS_open_flags, 04010000, n, 8, &rest);
-	check(k == 2 && !strcmp(n[0], "O_RDONLY") && !strcmp(n[1], "O_SYNC"), "O_SYNC covers O_DSYNC");
+	check(k == 2 && !strcmp(n[0], "O_RDONLY") && !strcmp(n[1], "O_SYNC"),
+	      "O_SYNC covers O_DSYNC");
 	k = sysconst_split(CS_prot, 0, n, 8, &rest);
 	check(k == 1 && !strcmp(n[0], "PROT_NONE"), "no protection has a name");
 	k = sysconst_split(CS_socket_type, 02000002, n, 8, &rest);
-	check(k == 2 && !strcmp(n[0], "SOCK_DGRAM") && !strcmp(n[1], "SOCK_CLOEXEC"), "socket type");
+	check(k == 2 && !strcmp(n[0], "SOCK_DGRAM") && !strcmp(n[1], "SOCK_CLOEXEC"),
+	      "socket type");
 	k = sysconst_split(CS_ioctl_cmd, 0x5401, n, 8, &rest);
 	check(k == 1 && !strcmp(n[0], "TCGETS") && !rest, "an enumeration is one name");
 	k = sysconst_split(CS_ioctl_cmd, 0x12345, n, 8, &rest);

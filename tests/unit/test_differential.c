@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "base/overflow.h"
 #include "parser/parser.h"
@@ -45,13 +46,15 @@ static bool chance(unsigned percent)
 /* ---- a random policy ---- */
 
 static const char *const calls[] = {
-	"read", "write", "lseek", "mmap", "mprotect", "openat", "openat2", "ioctl", "fcntl", "socket",
-	"clone", "clone3", "kill", "prctl", "futex", "madvise", "dup3", "fchmod", "setuid", "brk",
-	"clock_gettime", "execve", "io_uring_setup", "mkdirat", "setsockopt", "close", "renameat2",
+    "read",   "write",		"lseek",   "mmap",	 "mprotect", "openat",	  "openat2",
+    "ioctl",  "fcntl",		"socket",  "clone",	 "clone3",   "kill",	  "prctl",
+    "futex",  "madvise",	"dup3",	   "fchmod",	 "setuid",   "brk",	  "clock_gettime",
+    "execve", "io_uring_setup", "mkdirat", "setsockopt", "close",    "renameat2",
 };
 
-static const char *const groups[] = { "core", "mem", "io", "file", "net", "thread", "process",
-				      "signal", "chown", "debug", "async", "kernel-admin" };
+static const char *const groups[] = {"core",  "mem",	"io",	   "file",
+				     "net",   "thread", "process", "signal",
+				     "chown", "debug",	"async",   "kernel-admin"};
 
 /* Literals met in conditions: calls are drawn near them. */
 static uint64_t literals[64];
@@ -64,8 +67,9 @@ static void remember(uint64_t v)
 
 static void put_value(struct buf *b, unsigned set, unsigned width)
 {
-	static const uint64_t some[] = { 0, 1, 2, 3, 5, 7, 8, 15, 16, 100, 255, 4096, 0x7fffffff,
-					 0x80000000, 0xfffffffe, 0xffffffff };
+	static const uint64_t some[] = {0,	    1,		2,	    3,	       5,   7,
+					8,	    15,		16,	    100,       255, 4096,
+					0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
 	unsigned count = 0;
 	uint64_t v;
 
@@ -96,7 +100,8 @@ static void put_set(struct buf *b, unsigned set, unsigned width)
 
 	buf_puts(b, "in {");
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t lo = rnd() >> (pick(width - 2) + 66 - width), len = rnd() >> (40 + pick(24));
+		uint64_t lo = rnd() >> (pick(width - 2) + 66 - width),
+			 len = rnd() >> (40 + pick(24));
 
 		if (i)
 			buf_puts(b, ", ");
@@ -116,12 +121,13 @@ static void put_set(struct buf *b, unsigned set, unsigned width)
 static void put_number_test(struct buf *b, const char *name, unsigned set, unsigned width,
 			    unsigned preds)
 {
-	static const char *const cmps[] = { "==", "!=", "<", "<=", ">", ">=" };
-	static const char *const bits[] = { "has", "any", "only" };
+	static const char *const cmps[] = {"==", "!=", "<", "<=", ">", ">="};
+	static const char *const bits[] = {"has", "any", "only"};
 	unsigned form = pick(10);
 
 	buf_printf(b, "%s ", name);
-	if (form >= 6 && form < 9 && (!(preds & PRED_BITS) || sysconst_is_enum((enum const_set)set)))
+	if (form >= 6 && form < 9 &&
+	    (!(preds & PRED_BITS) || sysconst_is_enum((enum const_set)set)))
 		form = 0;
 	if (form < 4) {
 		buf_printf(b, "%s ", PICK(cmps));
@@ -138,20 +144,46 @@ static void put_number_test(struct buf *b, const char *name, unsigned set, unsig
 }
 
 static const char *const patterns[] = {
-	"/srv/www/**", "/srv/*/key", "/srv/www/key", "/srv/www/*.html", "/**/secret", "/srv/**/x*y",
-	"/a*b/**", "/etc/*", "/etc/**.conf", "/", "/**", "/tmp", "/srv", "/srv/www", "/srv/www/a/b/**",
+    "/srv/www/**", "/srv/*/key", "/srv/www/key", "/srv/www/*.html", "/**/secret",
+    "/srv/**/x*y", "/a*b/**",	 "/etc/*",	 "/etc/**.conf",    "/",
+    "/**",	   "/tmp",	 "/srv",	 "/srv/www",	    "/srv/www/a/b/**",
 };
 
 static const char *const paths[] = {
-	"/", "/srv", "/srv/www", "/srv/www/key", "/srv/ftp/key", "/srv/www/a.html", "/srv/www/.html",
-	"/srv/www/a/b", "/srv/www/a/b/c", "/srv/www/a/secret", "/secret", "/srv/q/xy", "/srv/xzzy",
-	"/srv/x/y", "/ab", "/azzb/c/d", "/a/b", "/etc/passwd", "/etc/a/b.conf", "/etc/b.conf", "/etc",
-	"/tmp", "/tmp/x", "/srvx", "/srv/wwwx", "/srv/www/x/key", "/srv/www/a", "/home/u/.ssh/id",
+    "/",
+    "/srv",
+    "/srv/www",
+    "/srv/www/key",
+    "/srv/ftp/key",
+    "/srv/www/a.html",
+    "/srv/www/.html",
+    "/srv/www/a/b",
+    "/srv/www/a/b/c",
+    "/srv/www/a/secret",
+    "/secret",
+    "/srv/q/xy",
+    "/srv/xzzy",
+    "/srv/x/y",
+    "/ab",
+    "/azzb/c/d",
+    "/a/b",
+    "/etc/passwd",
+    "/etc/a/b.conf",
+    "/etc/b.conf",
+    "/etc",
+    "/tmp",
+    "/tmp/x",
+    "/srvx",
+    "/srv/wwwx",
+    "/srv/www/x/key",
+    "/srv/www/a",
+    "/home/u/.ssh/id",
 };
 
 static void put_leaf(struct buf *b, const struct sys_desc *d)
 {
-	static const char *const kinds[] = { "file", "dir", "pipe", "socket", "tty", "event", "device" };
+	static const char *const kinds[] = {"file", "dir",   "pipe",  "socket",
+					    "tty",  "event", "device"};
 	const struct sys_arg *a = &d->arg[pick(d->nargs)];
 	const struct arg_kind_desc *k = sysdesc_kind(a->kind);
 	const struct sys_field *f;
@@ -207,27 +239,29 @@ static void put_cond(struct buf *b, const struct sys_desc *d, unsigned depth)
 
 static const char *verdict(void)
 {
-	static const char *const v[] = { "allow",	  "deny",	  "deny as EACCES",
-					 "deny as ENOSYS", "terminate" };
+	static const char *const v[] = {"allow", "deny", "deny as EACCES", "deny as ENOSYS",
+					"terminate"};
 
 	return PICK(v);
 }
 
 static const char *notes(void)
 {
-	static const char *const n[] = { "", "", "", " audit", " quiet", " because \"it is so\"",
-					 " tag \"t\"" };
+	static const char *const n[] = {
+	    "", "", "", " audit", " quiet", " because \"it is so\"", " tag \"t\""};
 
 	return PICK(n);
 }
 
 /* "deny" and "as EACCES" stand on two sides of the target. */
-static void put_simple(struct buf *b, const char *target, const struct sys_desc *d)
+static void put_simple(struct buf *b, const char *target, const struct sys_desc *d,
+		       const char *mode)
 {
 	const char *v = verdict(), *as = strstr(v, " as"), *other = verdict();
 	bool cond = d && testable(d) && chance(75);
 
-	buf_printf(b, "  %.*s %s%s", as ? (int)(as - v) : (int)strlen(v), v, target, as ? as : "");
+	buf_printf(b, "  %s%.*s %s%s", mode, as ? (int)(as - v) : (int)strlen(v), v, target,
+		   as ? as : "");
 	if (cond) {
 		buf_puts(b, " if ");
 		put_cond(b, d, 2);
@@ -237,11 +271,11 @@ static void put_simple(struct buf *b, const char *target, const struct sys_desc 
 	buf_printf(b, "%s\n", notes());
 }
 
-static void put_block(struct buf *b, const struct sys_desc *d)
+static void put_block(struct buf *b, const struct sys_desc *d, const char *mode)
 {
 	unsigned arms = 1 + pick(4);
 
-	buf_printf(b, "  on %s {\n", d->name);
+	buf_printf(b, "  %son %s {\n", mode, d->name);
 	for (unsigned i = 0; i < arms; i++) {
 		buf_puts(b, "    ");
 		put_cond(b, d, 2);
@@ -252,35 +286,30 @@ static void put_block(struct buf *b, const struct sys_desc *d)
 	buf_puts(b, "  }\n");
 }
 
-static void put_rules(struct buf *b)
+/* used: calls that a used file has rules for. */
+static void put_named(struct buf *b, const bool *used, bool *now)
 {
-	bool used[ARRAY_SIZE(calls)] = { false }, grouped[ARRAY_SIZE(groups)] = { false };
-	unsigned n = 1 + pick(8);
+	bool mine[ARRAY_SIZE(calls)] = {false};
 
-	buf_puts(b, "rules: |\n");
-	for (unsigned i = 0; i < n; i++) {
-		unsigned g = pick(ARRAY_SIZE(groups));
-		char target[64];
-
-		if (grouped[g])
-			continue;
-		grouped[g] = true;
-		snprintf(target, sizeof(target), "@%s", groups[g]);
-		put_simple(b, target, NULL);
-	}
-	n = 1 + pick(8);
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned n = 1 + pick(8); n > 0; n--) {
 		unsigned c = pick(ARRAY_SIZE(calls));
 		const struct sys_desc *d = sysdesc_by_name(calls[c]);
+		const char *mode = !used || !used[c] ? "" : chance(60) ? "extend " : "replace ";
 
-		if (used[c] && chance(90))
+		if (mine[c] && chance(90))
 			continue; /* two rules for one call mostly contradict each other */
-		used[c] = true;
+		mine[c] = true;
+		if (now)
+			now[c] = true;
 		if (testable(d) && chance(40))
-			put_block(b, d);
+			put_block(b, d, mode);
 		else
-			put_simple(b, d->name, d);
+			put_simple(b, d->name, d, mode);
 	}
+}
+
+static void put_nevers(struct buf *b)
+{
 	for (unsigned i = pick(3); i > 0; i--) {
 		const struct sys_desc *d = sysdesc_by_name(PICK(calls));
 
@@ -293,10 +322,29 @@ static void put_rules(struct buf *b)
 	}
 }
 
+static void put_rules(struct buf *b, const bool *used)
+{
+	bool grouped[ARRAY_SIZE(groups)] = {false};
+
+	buf_puts(b, "rules: |\n");
+	for (unsigned n = 1 + pick(8); n > 0; n--) {
+		unsigned g = pick(ARRAY_SIZE(groups));
+		char target[64];
+
+		if (grouped[g])
+			continue;
+		grouped[g] = true;
+		snprintf(target, sizeof(target), "@%s", groups[g]);
+		put_simple(b, target, NULL, "");
+	}
+	put_named(b, used, NULL);
+	put_nevers(b);
+}
+
 static void put_files(struct buf *b)
 {
-	static const char *const verbs[] = { "read",  "list",   "stat",	  "write", "append", "create",
-					     "delete", "exec",  "link",	  "connect" };
+	static const char *const verbs[] = {"read",   "list",	"stat", "write", "append",
+					    "create", "delete", "exec", "link",	 "connect"};
 	unsigned n = 1 + pick(6);
 
 	buf_puts(b, "files: |\n");
@@ -307,7 +355,8 @@ static void put_files(struct buf *b)
 			buf_printf(b, "  %s,%s %s %s%s\n", PICK(verbs), "read", PICK(patterns),
 				   PICK(patterns), notes());
 		else if (form < 7)
-			buf_printf(b, "  deny %s%s\n", PICK(patterns), chance(50) ? " as ENOTDIR" : "");
+			buf_printf(b, "  deny %s%s\n", PICK(patterns),
+				   chance(50) ? " as ENOTDIR" : "");
 		else if (form < 8)
 			buf_printf(b, "  deny %s %s quiet\n", PICK(verbs), PICK(patterns));
 		else if (form < 9)
@@ -318,15 +367,29 @@ static void put_files(struct buf *b)
 }
 
 static const char *const nets[] = {
-	"tcp 10.0.0.0/8:*", "tcp 10.0.0.5:22", "tcp 10.0.0.5:1-1000", "tcp 10.1.0.0/16:80", "tcp *:443",
-	"udp 10.0.0.2:53", "udp *:53", "tcp [2001:db8::]/32:80", "tcp [::1]:*", "tcp 0.0.0.0/0:80",
-	"unix /run/**", "unix /run/a/*", "unix /run/a/b", "unix @name", "unix @na*", "unix @*e*", "tcp ${host}:22",
-	"tcp 127.0.0.1:${port}",
+    "tcp 10.0.0.0/8:*",
+    "tcp 10.0.0.5:22",
+    "tcp 10.0.0.5:1-1000",
+    "tcp 10.1.0.0/16:80",
+    "tcp *:443",
+    "udp 10.0.0.2:53",
+    "udp *:53",
+    "tcp [2001:db8::]/32:80",
+    "tcp [::1]:*",
+    "tcp 0.0.0.0/0:80",
+    "unix /run/**",
+    "unix /run/a/*",
+    "unix /run/a/b",
+    "unix @name",
+    "unix @na*",
+    "unix @*e*",
+    "tcp ${host}:22",
+    "tcp 127.0.0.1:${port}",
 };
 
 static void put_net(struct buf *b)
 {
-	static const char *const verbs[] = { "connect", "listen", "send" };
+	static const char *const verbs[] = {"connect", "listen", "send"};
 	unsigned n = 1 + pick(6);
 
 	buf_puts(b, "net: |\n");
@@ -335,19 +398,55 @@ static void put_net(struct buf *b)
 			   chance(20) ? " audit" : "");
 }
 
+/* A folder for the file that random policies use. */
+static char use_dir[] = "/tmp/sbx-diff-XXXXXX";
+
+static void put_file(const char *name, const struct buf *b)
+{
+	char path[sizeof(use_dir) + 32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", use_dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fwrite(b->data, 1, b->len, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_used(bool *used)
+{
+	struct buf b = BUF_INIT;
+
+	buf_puts(&b, "sbx: 1\n");
+	if (chance(50))
+		put_files(&b);
+	buf_puts(&b, "rules: |\n");
+	put_named(&b, NULL, used);
+	put_nevers(&b);
+	put_file("part.pol", &b);
+	buf_free(&b);
+}
+
 static void make_policy(struct buf *b)
 {
-	static const char *const dflt[] = { "deny as EPERM", "deny as EACCES", "terminate", "deny" };
+	bool used[ARRAY_SIZE(calls)] = {false};
+
+	static const char *const dflt[] = {"deny as EPERM", "deny as EACCES", "terminate", "deny"};
 
 	nr_literals = 0;
-	buf_puts(b, "sbx: 1\nvars:\n  host: {type: addr, default: 10.0.0.5}\n"
+	buf_puts(b, "sbx: 1\n");
+	if (chance(40)) {
+		make_used(used);
+		buf_puts(b, "use: [part]\n");
+	}
+	buf_puts(b, "vars:\n  host: {type: addr, default: 10.0.0.5}\n"
 		    "  port: {type: port, default: 8080}\n");
 	buf_printf(b, "default: %s\nunknown: deny as ENOSYS\n", PICK(dflt));
 	if (chance(60))
 		put_files(b);
 	if (chance(60))
 		put_net(b);
-	put_rules(b);
+	put_rules(b, used);
 }
 
 /* ---- a random call ---- */
@@ -385,7 +484,8 @@ static const char *world_path(void *arg, unsigned argno, size_t *len)
 /* Values at and around what the policy talks about, with and without garbage in the upper half. */
 static uint64_t draw(void)
 {
-	uint64_t v = nr_literals ? literals[pick(MIN(nr_literals, (unsigned)ARRAY_SIZE(literals)))] : 0;
+	uint64_t v =
+	    nr_literals ? literals[pick(MIN(nr_literals, (unsigned)ARRAY_SIZE(literals)))] : 0;
 	unsigned form = pick(12);
 
 	if (form < 3)
@@ -426,11 +526,13 @@ struct subject {
 	const char *text; /* of the policy, for failures */
 };
 
-static bool agree(const struct subject *s, const struct pol_verdict *v, const struct refint_verdict *r)
+static bool agree(const struct subject *s, const struct pol_verdict *v,
+		  const struct refint_verdict *r)
 {
 	struct pol_rule_info info;
 
-	if (v->action != r->action || v->value != r->value || v->flags != r->flags || v->gate != r->gate)
+	if (v->action != r->action || v->value != r->value || v->flags != r->flags ||
+	    v->gate != r->gate)
 		return false;
 	if (!r->line)
 		return true;
@@ -440,7 +542,7 @@ static bool agree(const struct subject *s, const struct pol_verdict *v, const st
 static void report(const struct subject *s, const char *what, const struct pol_verdict *v,
 		   const struct refint_verdict *r)
 {
-	struct pol_rule_info info = { 0 };
+	struct pol_rule_info info = {0};
 
 	pol_image_rule(s->img, v->rule, &info);
 	fprintf(stderr, "%s\n", s->text);
@@ -454,7 +556,7 @@ static void compare_call(const struct subject *s)
 {
 	struct pol_call c;
 	struct world w;
-	struct pol_env env = { &w, world_field, world_fdkind, world_path };
+	struct pol_env env = {&w, world_field, world_fdkind, world_path};
 	struct pol_verdict v, bare;
 	struct refint_verdict r;
 	char what[256];
@@ -462,8 +564,8 @@ static void compare_call(const struct subject *s)
 	draw_call(&c, &w);
 	refint_call(&s->ref, &c, &env, &r);
 	assert_true(pol_eval_call(s->img, 0, &c, &env, &v));
-	snprintf(what, sizeof(what), "call %u(%" PRIx64 ", %" PRIx64 ", %" PRIx64 ", %" PRIx64 ")", c.nr,
-		 c.arg[0], c.arg[1], c.arg[2], c.arg[3]);
+	snprintf(what, sizeof(what), "call %u(%" PRIx64 ", %" PRIx64 ", %" PRIx64 ", %" PRIx64 ")",
+		 c.nr, c.arg[0], c.arg[1], c.arg[2], c.arg[3]);
 	if (!agree(s, &v, &r))
 		report(s, what, &v, &r);
 	/* Ring 0 has no environment: it may pass, and must not decide differently. */
@@ -488,13 +590,13 @@ static void compare_path(const struct subject *s)
 static void compare_net(const struct subject *s)
 {
 	static const uint8_t ips[][16] = {
-		{ 10, 0, 0, 5 }, { 10, 0, 0, 2 }, { 10, 1, 2, 3 }, { 127, 0, 0, 1 }, { 192, 168, 0, 1 },
+	    {10, 0, 0, 5}, {10, 0, 0, 2}, {10, 1, 2, 3}, {127, 0, 0, 1}, {192, 168, 0, 1},
 	};
-	static const uint8_t ips6[][16] = { { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }, { [15] = 1 }, { 0xfe } };
-	static const char *const names[] = { "/run/a", "/run/a/b", "/run/a/b/c", "/run", "@name", "@other",
-					     "/srv/www/a", "/srv/www/key" };
-	static const uint16_t ports[] = { 0, 22, 53, 80, 443, 1000, 1001, 8080, 65535 };
-	struct pol_addr a = { .proto = (uint8_t)(1 + pick(3)), .port = PICK(ports) };
+	static const uint8_t ips6[][16] = {{0x20, 0x01, 0x0d, 0xb8, [15] = 1}, {[15] = 1}, {0xfe}};
+	static const char *const names[] = {"/run/a", "/run/a/b", "/run/a/b/c", "/run",
+					    "@name",  "@other",	  "/srv/www/a", "/srv/www/key"};
+	static const uint16_t ports[] = {0, 22, 53, 80, 443, 1000, 1001, 8080, 65535};
+	struct pol_addr a = {.proto = (uint8_t)(1 + pick(3)), .port = PICK(ports)};
 	uint32_t nverb = 1 + pick(3);
 	struct pol_verdict v;
 	struct refint_verdict r;
@@ -531,8 +633,9 @@ static void compare_many(const struct subject *s, unsigned n)
 /* True when the policy compiled and its cases ran. */
 static bool run_policy(const char *text, size_t len, unsigned cases, struct buf *why)
 {
-	struct parser_ctx *ctx = parser_ctx_create(NULL);
-	struct subject s = { .text = text };
+	const char *dirs[] = {use_dir, NULL};
+	struct parser_ctx *ctx = parser_ctx_create(dirs);
+	struct subject s = {.text = text};
 	struct sbx_err *e = NULL;
 	struct pol_ast *ast;
 	int r = -1;
@@ -544,7 +647,7 @@ static bool run_policy(const char *text, size_t len, unsigned cases, struct buf 
 	if (e)
 		fail_msg("%s\n%s", text, e->msg);
 	if (r == 0) {
-		s.ref = (struct refint){ ast, NULL, 0 };
+		s.ref = (struct refint){ast, NULL, 0};
 		compare_many(&s, cases);
 		pol_image_free(&s.img);
 	} else if (why) {
@@ -559,9 +662,11 @@ static void test_generated(void **arg)
 	const char *env = getenv("SBX_DIFF_CASES");
 	uint64_t want = env ? strtoull(env, NULL, 0) : 1200000, done = 0;
 	unsigned compiled = 0, refused = 0;
+	char part[sizeof(use_dir) + 16];
 
 	env = getenv("SBX_DIFF_SEED");
 	state = env ? strtoull(env, NULL, 0) : 1;
+	assert_non_null(mkdtemp(use_dir));
 	while (done < want) {
 		struct buf b = BUF_INIT, why = BUF_INIT;
 
@@ -575,25 +680,29 @@ static void test_generated(void **arg)
 			if (getenv("SBX_DIFF_VERBOSE"))
 				fprintf(stderr, "%s\n%s\n", b.data, why.data ? why.data : "");
 		}
-		assert_true(compiled + 100 > refused / 30); /* the generator is not wasting its time */
+		assert_true(compiled + 100 >
+			    refused / 30); /* the generator is not wasting its time */
 		buf_free(&b);
 		buf_free(&why);
 	}
-	print_message("# %" PRIu64 " cases over %u policies; %u contradicted themselves\n", done, compiled,
-		      refused);
+	snprintf(part, sizeof(part), "%s/part.pol", use_dir);
+	unlink(part);
+	rmdir(use_dir);
+	print_message("# %" PRIu64 " cases over %u policies; %u contradicted themselves\n", done,
+		      compiled, refused);
 }
 
 static void test_shipped(void **arg)
 {
-	static const char *const names[] = { "compute", "python", "tools", "web" };
+	static const char *const names[] = {"compute", "python", "tools", "web"};
 	const char *dir = getenv("SBX_POLICY_PATH");
-	const char *dirs[] = { dir, NULL };
+	const char *dirs[] = {dir, NULL};
 
 	if (!dir)
 		skip();
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
 		struct parser_ctx *ctx = parser_ctx_create(dirs);
-		struct subject s = { .text = names[i] };
+		struct subject s = {.text = names[i]};
 		struct sbx_err *e = NULL;
 		struct pol_ast *ast;
 		char path[4096];
@@ -602,7 +711,7 @@ static void test_shipped(void **arg)
 		ast = parser_parse_file(ctx, path, &e);
 		assert_non_null(ast);
 		assert_int_equal(pol_compile_ast(ctx, ast, NULL, 0, &s.img, &e), 0);
-		s.ref = (struct refint){ ast, NULL, 0 };
+		s.ref = (struct refint){ast, NULL, 0};
 		compare_many(&s, 20000);
 		pol_image_free(&s.img);
 		parser_ctx_destroy(&ctx);
@@ -612,8 +721,8 @@ static void test_shipped(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_generated),
-		cmocka_unit_test(test_shipped),
+	    cmocka_unit_test(test_generated),
+	    cmocka_unit_test(test_shipped),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

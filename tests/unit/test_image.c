@@ -13,30 +13,30 @@
 #include "tests/fuzz/exercise_image.h"
 
 static const char policy[] =
-	"sbx: 1\nname: t\ndefault: deny as EACCES\nunknown: deny as ENOSYS\n"
-	"files: |\n"
-	"  read,list /srv/www/**\n"
-	"  write /srv/*/upload\n"
-	"  hide /srv/www/.git/**\n"
-	"  deny /srv/www/secret as ENOTDIR quiet\n"
-	"  scratch /tmp 1MiB\n"
-	"net: |\n"
-	"  connect tcp 10.0.0.0/8:1-1000\n"
-	"  deny connect tcp 10.0.0.5:22 as ENETUNREACH\n"
-	"  listen unix /run/*.sock\n"
-	"rules: |\n"
-	"  allow @core, @io\n"
-	"  allow mmap if not (prot has PROT_WRITE|PROT_EXEC) else deny as EPERM\n"
-	"  allow write if fd in {1, 2, 7..9}\n"
-	"  allow clone3 if args.flags has CLONE_THREAD else deny as ENOSYS\n"
-	"  on openat {\n"
-	"    path under /srv and flags only O_CLOEXEC|O_DIRECTORY -> allow\n"
-	"    dirfd is dir -> deny as EXDEV audit\n"
-	"  }\n"
-	"  emulate chown as 0\n"
-	"  never ptrace\n"
-	"  never mprotect if prot has PROT_EXEC\n"
-	"emulate:\n  uname: {release: 6.12.0}\n  ids: {uid: 7, gid: 8}\n";
+    "sbx: 1\nname: t\ndefault: deny as EACCES\nunknown: deny as ENOSYS\n"
+    "files: |\n"
+    "  read,list /srv/www/**\n"
+    "  write /srv/*/upload\n"
+    "  hide /srv/www/.git/**\n"
+    "  deny /srv/www/secret as ENOTDIR quiet\n"
+    "  scratch /tmp 1MiB\n"
+    "net: |\n"
+    "  connect tcp 10.0.0.0/8:1-1000\n"
+    "  deny connect tcp 10.0.0.5:22 as ENETUNREACH\n"
+    "  listen unix /run/*.sock\n"
+    "rules: |\n"
+    "  allow @core, @io\n"
+    "  allow mmap if not (prot has PROT_WRITE|PROT_EXEC) else deny as EPERM\n"
+    "  allow write if fd in {1, 2, 7..9}\n"
+    "  allow clone3 if args.flags has CLONE_THREAD else deny as ENOSYS\n"
+    "  on openat {\n"
+    "    path under /srv and flags only O_CLOEXEC|O_DIRECTORY -> allow\n"
+    "    dirfd is dir -> deny as EXDEV audit\n"
+    "  }\n"
+    "  emulate chown as 0\n"
+    "  never ptrace\n"
+    "  never mprotect if prot has PROT_EXEC\n"
+    "emulate:\n  uname: {release: 6.12.0}\n  ids: {uid: 7, gid: 8}\n";
 
 static const struct pol_image *compile(const char *text)
 {
@@ -109,10 +109,11 @@ static void test_damage(void **arg)
 
 /* ---- verdicts ---- */
 
-static struct pol_verdict call6(const struct pol_image *img, uint32_t nr, uint64_t a, uint64_t b, uint64_t c)
+static struct pol_verdict call6(const struct pol_image *img, uint32_t nr, uint64_t a, uint64_t b,
+				uint64_t c)
 {
-	struct pol_call call = { .nr = nr, .arg = { a, b, c } };
-	struct pol_verdict v = { 0 };
+	struct pol_call call = {.nr = nr, .arg = {a, b, c}};
+	struct pol_verdict v = {0};
 
 	assert_true(pol_eval_call(img, 0, &call, NULL, &v));
 	return v;
@@ -121,7 +122,7 @@ static struct pol_verdict call6(const struct pol_image *img, uint32_t nr, uint64
 static void test_calls(void **arg)
 {
 	const struct pol_image *img = compile(policy);
-	struct pol_call openat = { .nr = 257 };
+	struct pol_call openat = {.nr = 257};
 	struct pol_rule_info r;
 	struct pol_verdict v;
 
@@ -195,9 +196,10 @@ static void test_paths(void **arg)
 	pol_image_free(&img);
 }
 
-static int64_t net_errno(const struct pol_image *img, unsigned verb, const uint8_t ip[4], uint16_t port)
+static int64_t net_errno(const struct pol_image *img, unsigned verb, const uint8_t ip[4],
+			 uint16_t port)
 {
-	struct pol_addr a = { .proto = POL_PROTO_TCP, .family = 4, .port = port };
+	struct pol_addr a = {.proto = POL_PROTO_TCP, .family = 4, .port = port};
 	struct pol_verdict v;
 
 	memcpy(a.ip, ip, 4);
@@ -208,9 +210,9 @@ static int64_t net_errno(const struct pol_image *img, unsigned verb, const uint8
 static void test_nets(void **arg)
 {
 	const struct pol_image *img = compile(policy);
-	const uint8_t in[4] = { 10, 1, 2, 3 }, five[4] = { 10, 0, 0, 5 }, out[4] = { 11, 0, 0, 1 };
-	struct pol_addr un = { .proto = POL_PROTO_UNIX, .path = "/run/a.sock", .path_len = 11 };
-	struct pol_addr far = { .proto = POL_PROTO_TCP, .family = 4, .port = 2000, .ip = { 10, 1 } };
+	const uint8_t in[4] = {10, 1, 2, 3}, five[4] = {10, 0, 0, 5}, out[4] = {11, 0, 0, 1};
+	struct pol_addr un = {.proto = POL_PROTO_UNIX, .path = "/run/a.sock", .path_len = 11};
+	struct pol_addr far = {.proto = POL_PROTO_TCP, .family = 4, .port = 2000, .ip = {10, 1}};
 	struct pol_near near;
 	struct pol_verdict v;
 
@@ -252,7 +254,7 @@ static struct pattern pat(struct arena *a, const char *text)
 	size_t n = 0;
 
 	for (; text[n]; n++)
-		s[n] = (struct pattern_char){ (unsigned char)text[n], text[n] == '*' };
+		s[n] = (struct pattern_char){(unsigned char)text[n], text[n] == '*'};
 	assert_true(pattern_code(a, s, n, &p, &why));
 	return p;
 }
@@ -264,21 +266,21 @@ static void test_relations(void **arg)
 		enum pattern_relation r;
 		const char *witness;
 	} rows[] = {
-		{ "/srv/**", "/srv/www/**", PATTERN_CONTAINS, NULL },
-		{ "/srv", "/srv/**", PATTERN_INSIDE, NULL },
-		{ "/srv/*", "/srv/**", PATTERN_INSIDE, NULL },
-		{ "/srv/*/key", "/srv/www/**", PATTERN_OVERLAP, "/srv/www/key" },
-		{ "/srv/*", "/etc/*", PATTERN_DISJOINT, NULL },
-		{ "/srv/*", "/srv/a/b", PATTERN_DISJOINT, NULL },
-		{ "/a*b", "/*", PATTERN_INSIDE, NULL },
-		{ "/a*", "/*b", PATTERN_OVERLAP, "/ab" },
-		{ "/**/x", "/a/**", PATTERN_OVERLAP, "/a/x" },
-		{ "/**/x", "/**x", PATTERN_INSIDE, NULL },
-		{ "/**", "/", PATTERN_CONTAINS, NULL },
-		{ "/*", "/", PATTERN_DISJOINT, NULL },
-		{ "/a/**/b", "/a/b", PATTERN_CONTAINS, NULL },
+	    {"/srv/**", "/srv/www/**", PATTERN_CONTAINS, NULL},
+	    {"/srv", "/srv/**", PATTERN_INSIDE, NULL},
+	    {"/srv/*", "/srv/**", PATTERN_INSIDE, NULL},
+	    {"/srv/*/key", "/srv/www/**", PATTERN_OVERLAP, "/srv/www/key"},
+	    {"/srv/*", "/etc/*", PATTERN_DISJOINT, NULL},
+	    {"/srv/*", "/srv/a/b", PATTERN_DISJOINT, NULL},
+	    {"/a*b", "/*", PATTERN_INSIDE, NULL},
+	    {"/a*", "/*b", PATTERN_OVERLAP, "/ab"},
+	    {"/**/x", "/a/**", PATTERN_OVERLAP, "/a/x"},
+	    {"/**/x", "/**x", PATTERN_INSIDE, NULL},
+	    {"/**", "/", PATTERN_CONTAINS, NULL},
+	    {"/*", "/", PATTERN_DISJOINT, NULL},
+	    {"/a/**/b", "/a/b", PATTERN_CONTAINS, NULL},
 	};
-	struct arena a = { 0 };
+	struct arena a = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct pattern x = pat(&a, rows[i].a), y = pat(&a, rows[i].b);
@@ -326,11 +328,11 @@ static void test_bdd(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_checksum),
-		cmocka_unit_test(test_damage),	  cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_paths),	  cmocka_unit_test(test_nets),
-		cmocka_unit_test(test_config),	  cmocka_unit_test(test_relations),
-		cmocka_unit_test(test_bdd),
+	    cmocka_unit_test(test_whole),  cmocka_unit_test(test_checksum),
+	    cmocka_unit_test(test_damage), cmocka_unit_test(test_calls),
+	    cmocka_unit_test(test_paths),  cmocka_unit_test(test_nets),
+	    cmocka_unit_test(test_config), cmocka_unit_test(test_relations),
+	    cmocka_unit_test(test_bdd),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -385,6 +385,121 @@ static void fifo(void **state)
 	assert_int_equal(root->ops->unlink(root, "q", false), 0);
 }
 
+/* ---- threads ---- */
+
+static unsigned pick(unsigned *seed, unsigned n)
+{
+	return (unsigned)rand_r(seed) % n;
+}
+
+static void use_file(struct vnode *n)
+{
+	char buf[200] = "";
+	struct iovec v = {buf, sizeof(buf)};
+	struct file *f;
+
+	if (n->ops->open(NULL, n, O_RDWR | O_NONBLOCK, &f))
+		return;
+	if (f->ops->write)
+		f->ops->write(NULL, f, &v, 1, -1);
+	file_put(f);
+}
+
+static void change_node(struct vnode *n, struct vnode *to, const char *name, unsigned *seed)
+{
+	struct vattr a = {.mask = VATTR_SIZE | VATTR_MODE, .mode = 0600};
+	char path[64];
+	struct statx st;
+
+	switch (pick(seed, 4)) {
+	case 0:
+		n->ops->getattr(NULL, n, &st);
+		n->ops->node_path(n, path, sizeof(path));
+		break;
+	case 1:
+		to->ops->link(n, to, name);
+		break;
+	case 2:
+		use_file(n);
+		break;
+	default:
+		a.size = pick(seed, 100000);
+		n->ops->setattr(n, &a);
+	}
+}
+
+static void change_names(struct vnode *d, const char *name, struct vnode *to, const char *other,
+			 unsigned *seed)
+{
+	struct vnode *n;
+	struct file *f;
+
+	switch (pick(seed, 7)) {
+	case 0:
+		if (!d->ops->create(NULL, d, name, 0644, O_RDWR, &n, &f)) {
+			file_put(f);
+			vnode_put(n);
+		}
+		break;
+	case 1:
+		d->ops->mkdir(d, name, 0755);
+		break;
+	case 2:
+		d->ops->symlink(d, name, "x");
+		break;
+	case 3:
+		d->ops->unlink(d, name, pick(seed, 2));
+		break;
+	case 4:
+		d->ops->rename(d, name, to, other, 0);
+		break;
+	case 5:
+		d->ops->rename(d, name, to, other, RENAME_EXCHANGE);
+		break;
+	default:
+		if (!d->ops->open(NULL, d, O_RDONLY, &f)) {
+			list(f, NULL, NULL);
+			file_put(f);
+		}
+	}
+}
+
+static void *at_random(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	struct vnode *dir[3] = {look(root, "d0"), look(root, "d1"), look(root, "d2")}, *n;
+	char name[16], other[16];
+
+	for (int i = 0; i < 5000; i++) {
+		struct vnode *d = dir[pick(&seed, 3)], *to = dir[pick(&seed, 3)];
+
+		snprintf(name, sizeof(name), "n%u", pick(&seed, 20));
+		snprintf(other, sizeof(other), "n%u", pick(&seed, 20));
+		if (pick(&seed, 2)) {
+			change_names(d, name, to, other, &seed);
+		} else if (!d->ops->lookup(d, name, &n)) {
+			change_node(n, to, other, &seed);
+			vnode_put(n);
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		vnode_put(dir[i]);
+	return NULL;
+}
+
+static void threads(void **state)
+{
+	pthread_t t[4];
+
+	assert_int_equal(root->ops->mkdir(root, "d0", 0755), 0);
+	assert_int_equal(root->ops->mkdir(root, "d1", 0755), 0);
+	assert_int_equal(root->ops->mkdir(root, "d2", 0755), 0);
+	for (uintptr_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, at_random, (void *)(i + 1)), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +513,7 @@ int main(void)
 		cmocka_unit_test(directory_order),
 		cmocka_unit_test(many_files),
 		cmocka_unit_test(fifo),
+		cmocka_unit_test(threads), /* last: leaves names behind */
 	};
 
 	return cmocka_run_group_tests_name("tmpfs", tests, setup, teardown);
