@@ -23,6 +23,7 @@ struct bdd {
 	uint32_t nr, cap;
 	uint32_t bucket[BUCKETS];
 	struct entry cache[CACHE];
+	unsigned steps;
 	bool failed;
 };
 
@@ -116,6 +117,10 @@ bdd_ref bdd_ite(struct bdd *b, bdd_ref c, bdd_ref t, bdd_ref e)
 	slot = &b->cache[mix(c, t, e) % CACHE];
 	if (slot->c == c && slot->t == t && slot->e == e)
 		return slot->r;
+	if (++b->steps > BDD_MAX_STEPS) {
+		b->failed = true;
+		return BDD_FALSE;
+	}
 	var = b->nodes[c].var;
 	if (b->nodes[t].var < var)
 		var = b->nodes[t].var;

@@ -1,5 +1,6 @@
 /* Binary decision diagrams over the bits of a call's arguments: decides exactly whether two
- * conditions can hold for the same call. Bounded: past BDD_MAX_NODES every result is "unknown". */
+ * conditions can hold for the same call. Bounded: past BDD_MAX_NODES or BDD_MAX_STEPS every result
+ * is "unknown". */
 #ifndef SBX_POLICY_BDD_H
 #define SBX_POLICY_BDD_H
 
@@ -8,6 +9,7 @@
 #include "policy/image_format.h"
 
 #define BDD_MAX_NODES (1u << 18)
+#define BDD_MAX_STEPS (1u << 23) /* a second or so */
 #define BDD_TERMS     64 /* of one diagram: arguments, fields, descriptor kinds, yes/no atoms */
 
 typedef uint32_t bdd_ref;
