@@ -257,10 +257,30 @@ int net_addr_write(struct task *t, const struct sockaddr_storage *ss, socklen_t 
 	return gmem_write(t->proc->mm, lenp, &len, sizeof(len));
 }
 
+/* The next connection of a listening socket: host descriptor or -errno. Whoever finds the host name of
+ * an abstract socket could connect to it; such names are the sandbox's own, so strangers are sent away. */
+static long next_connection(struct task *t, struct file *f, unsigned flags,
+			    struct sockaddr_storage *ss, socklen_t *len)
+{
+	const struct sock *s = net_sock(f);
+	bool ours_only = s->name && s->name->dirfd < 0;
+
+	for (;;) {
+		long fd;
+
+		*len = sizeof(*ss);
+		fd = task_host_call(t, SYS_accept4, f->hostfd, (long)ss, (long)len,
+				    SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, 0);
+		if (fd < 0 || !ours_only || peer_is_us(fd))
+			return fd;
+		close(fd);
+	}
+}
+
 static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
 {
 	struct sockaddr_storage ss = {0};
-	socklen_t len = sizeof(ss);
+	socklen_t len;
 	struct sock *s;
 	struct file *f;
 	long r = sock_of(a, &s);
@@ -269,8 +289,7 @@ static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
 		return r;
 	if (flags & ~TYPE_FLAGS)
 		return -EINVAL;
-	r = task_host_call(t, SYS_accept4, a->file[0]->hostfd, (long)&ss, (long)&len,
-			   SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, 0);
+	r = next_connection(t, a->file[0], flags, &ss, &len);
 	if (r < 0)
 		return r == -ERESTARTSYS && s->rcvtimeo ? -EINTR : r;
 	f = net_file_new(r, s->domain, s->type, s->protocol, file_flags(flags));
