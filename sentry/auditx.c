@@ -149,11 +149,11 @@ void auditx_tier0(struct task *t, const struct platform_tier0_record *rec)
 	fill(t, &ev, rec->nr);
 	ev.ip = rec->rip;
 	ev.verdict = (struct pol_verdict){
-		.action = rec->action,
-		.flags = POL_F_LOG,
-		.gate = POL_GATE_CALL,
-		.value = rec->action == POL_DENY ? -rec->result : rec->result,
-		.rule = rec->rule,
+	    .action = rec->action,
+	    .flags = POL_F_LOG,
+	    .gate = POL_GATE_CALL,
+	    .value = rec->action == POL_DENY ? -rec->result : rec->result,
+	    .rule = rec->rule,
 	};
 	audit_args(&b, d, rec->arg, NULL);
 	ev.args = b.failed ? NULL : b.data;

@@ -18,9 +18,9 @@ struct task_scratch {
 int decode_scratch_alloc(struct task *t);
 void decode_scratch_free(struct task *t);
 
-/* Fills the task's sysargs from its registers: scalars, descriptors, strings, structures, addresses.
- * Errors of single arguments are kept in it, for the handler to return. d may be NULL (an unknown
- * call: raw registers). The result is the task's until decode_end. */
+/* Fills the task's sysargs from its registers: scalars, descriptors, strings, structures,
+ * addresses. Errors of single arguments are kept in it, for the handler to return. d may be NULL
+ * (an unknown call: raw registers). The result is the task's until decode_end. */
 struct sysargs *decode_begin(struct task *t, uint32_t nr, const struct sys_desc *d);
 
 /* Resolves path argument k (once; later calls return the same). Its -errno, also kept in err. */

@@ -1,4 +1,5 @@
-/* One system call: decode, decide, audit, invoke. Nothing has an effect before every gate passed. */
+/* One system call: decode, decide, audit, invoke. Nothing has an effect before every gate passed.
+ */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -61,16 +62,16 @@ static void call_gate(struct task *t, struct sysargs *a, struct pol_verdict *v)
 	if (pol_eval_call(sandbox.image, atomic_load(&sandbox.phase), &call, &env, v))
 		return;
 	*v = (struct pol_verdict){
-		.action = POL_DENY,
-		.flags = POL_F_LOG | POL_F_DEFAULT,
-		.gate = POL_GATE_CALL,
-		.value = EPERM,
+	    .action = POL_DENY,
+	    .flags = POL_F_LOG | POL_F_DEFAULT,
+	    .gate = POL_GATE_CALL,
+	    .value = EPERM,
 	};
 }
 
-/* Judges one resolved path. True to go on; else *v decides, or *err. A name that does not resolve is
- * judged too where its canonical text is known: what a policy hides must look the same whether it
- * exists or not. */
+/* Judges one resolved path. True to go on; else *v decides, or *err. A name that does not resolve
+ * is judged too where its canonical text is known: what a policy hides must look the same whether
+ * it exists or not. */
 static bool path_gate(struct task *t, struct sysargs *a, int k, struct pol_verdict *v, long *err)
 {
 	enum path_role role = a->desc->arg[a->path[k].argno].role;
@@ -106,7 +107,8 @@ static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *
 	*err = net_call_prepare(t, a);
 	if (*err)
 		return false;
-	if (!a->net || net_call_judge(sandbox.image, atomic_load(&sandbox.phase), a->net, v, &refused))
+	if (!a->net ||
+	    net_call_judge(sandbox.image, atomic_load(&sandbox.phase), a->net, v, &refused))
 		return true;
 	auditx_net(t, a, v, refused);
 	return false;

@@ -7,9 +7,21 @@
 #include "sentry/task.h"
 
 enum { /* x86 exception vectors */
-	VEC_DE = 0, VEC_DB = 1, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
-	VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17,
-	VEC_XM = 19,
+       VEC_DE = 0,
+       VEC_DB = 1,
+       VEC_BP = 3,
+       VEC_OF = 4,
+       VEC_BR = 5,
+       VEC_UD = 6,
+       VEC_NM = 7,
+       VEC_TS = 10,
+       VEC_NP = 11,
+       VEC_SS = 12,
+       VEC_GP = 13,
+       VEC_PF = 14,
+       VEC_MF = 16,
+       VEC_AC = 17,
+       VEC_XM = 19,
 };
 
 #define PF_WRITE 2u
@@ -62,7 +74,7 @@ static void raise_fault(struct task *t, int sig, int code, uint64_t addr)
 
 static void page_fault(struct task *t, const struct platform_event *ev)
 {
-	unsigned access = ev->error & PF_FETCH ? PLATFORM_EXEC
+	unsigned access = ev->error & PF_FETCH	 ? PLATFORM_EXEC
 			  : ev->error & PF_WRITE ? PLATFORM_WRITE
 						 : PLATFORM_READ;
 
@@ -95,8 +107,8 @@ static void page_fault(struct task *t, const struct platform_event *ev)
 
 static bool is_prefix(uint8_t b)
 {
-	return (b & 0xf0) == 0x40 || b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 ||
-	       b == 0x3e || b == 0x64 || b == 0x65 || b == 0xf2 || b == 0xf3;
+	return (b & 0xf0) == 0x40 || b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e ||
+	       b == 0x36 || b == 0x3e || b == 0x64 || b == 0x65 || b == 0xf2 || b == 0xf3;
 }
 
 /* INT n and far transfers fault with #GP in an app; a KVM that emulates privileged instructions in

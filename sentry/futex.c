@@ -98,7 +98,8 @@ static int wake_matching(struct bucket *b, const struct futex_key *key, uint32_t
 	struct waiter *q, *tmp;
 	int woken = 0;
 
-	list_for_each_safe(q, tmp, &b->waiters, node) {
+	list_for_each_safe(q, tmp, &b->waiters, node)
+	{
 		if ((uint32_t)woken >= n)
 			break;
 		if (!same_key(&q->key, key) || !(q->bitset & bitset))
@@ -223,7 +224,8 @@ static int move_matching(struct bucket *from, struct bucket *to, const struct fu
 	struct list moved = LIST_INIT(moved);
 	int count = 0;
 
-	list_for_each_safe(q, tmp, &from->waiters, node) {
+	list_for_each_safe(q, tmp, &from->waiters, node)
+	{
 		if ((uint32_t)count >= n)
 			break;
 		if (!same_key(&q->key, key))
@@ -233,7 +235,8 @@ static int move_matching(struct bucket *from, struct bucket *to, const struct fu
 		list_append(&moved, &q->node);
 		count++;
 	}
-	list_for_each_safe(q, tmp, &moved, node) {
+	list_for_each_safe(q, tmp, &moved, node)
+	{
 		list_del(&q->node);
 		list_append(&to->waiters, &q->node);
 		atomic_store(&q->bucket, (unsigned)(to - buckets));

@@ -26,8 +26,8 @@ int futex_wait(struct task *t, struct gptr p, bool shared, uint32_t val, uint32_
 /* Wakes at most n waiters; their number or -errno. */
 int futex_wake(struct task *t, struct gptr p, bool shared, uint32_t n, uint32_t bitset);
 
-/* Wakes nwake and moves nmove waiters from p to p2. cmp: only if *p == val, else -EAGAIN. The number
- * of woken and moved waiters or -errno. */
+/* Wakes nwake and moves nmove waiters from p to p2. cmp: only if *p == val, else -EAGAIN. The
+ * number of woken and moved waiters or -errno. */
 int futex_requeue(struct task *t, struct gptr p, struct gptr p2, bool shared, uint32_t nwake,
 		  uint32_t nmove, bool cmp, uint32_t val);
 

@@ -22,14 +22,14 @@
 #include "sentry/vdso.h"
 #include "sentry/vfs.h"
 
-#define NSEC 1000000000ull
+#define NSEC	 1000000000ull
 #define GRACE_NS (3 * NSEC) /* for threads to leave when the sandbox has ended */
 
 struct sandbox sandbox = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.procs = LIST_INIT(sandbox.procs),
-	.next_pid = 2,
-	.wake_fd = -1,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .procs = LIST_INIT(sandbox.procs),
+    .next_pid = 2,
+    .wake_fd = -1,
 };
 
 struct host_state { /* what sbx was started with */
@@ -65,10 +65,10 @@ void sandbox_end(int status, const char *reason)
 		sandbox.end_reason = reason;
 		atomic_store(&sandbox.ended, true);
 	}
-	list_for_each(p, &sandbox.procs, node) {
+	list_for_each(p, &sandbox.procs, node)
+	{
 		pthread_mutex_lock(&p->lock);
-		list_for_each(t, &p->tasks, node)
-			task_interrupt(t);
+		list_for_each(t, &p->tasks, node) task_interrupt(t);
 		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&sandbox.lock);
@@ -78,10 +78,11 @@ void sandbox_end(int status, const char *reason)
 /* ---- host signals ---- */
 
 /* Signals that are passed on to the app. Not here: those that mean a bug of sbx (SIGSEGV ...),
- * SIGABRT, SIGPIPE (made by the sentry), SIGTTIN and SIGTTOU (they stop sbx as they would the app). */
+ * SIGABRT, SIGPIPE (made by the sentry), SIGTTIN and SIGTTOU (they stop sbx as they would the app).
+ */
 static const int forwarded[] = {
-	SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGTSTP,
-	SIGURG, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR, SIGXFSZ, SIGXCPU,
+    SIGHUP,  SIGINT, SIGQUIT,	SIGUSR1,  SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
+    SIGTSTP, SIGURG, SIGVTALRM, SIGWINCH, SIGIO,   SIGPWR,  SIGXFSZ, SIGXCPU,
 };
 
 static void forwarded_set(sigset_t *set)
@@ -157,9 +158,9 @@ static void tier0_records(void *tag, const struct platform_tier0_record *rec, si
 static int create_machine(struct sbx_err **e)
 {
 	struct platform_opts po = {
-		.image = sandbox.image,
-		.image_len = pol_image_size(sandbox.image),
-		.tier0 = tier0_records,
+	    .image = sandbox.image,
+	    .image_len = pol_image_size(sandbox.image),
+	    .tier0 = tier0_records,
 	};
 
 	if (platform_create(&po, &sandbox.platform, e))
@@ -299,13 +300,13 @@ static int load_program(struct task *t, const struct sandbox_opts *o, struct sbx
 	struct proc *p = t->proc;
 	const char *why = NULL;
 	struct loader_args la = {
-		.argv = o->argv,
-		.envp = o->envp,
-		.uid = p->uid,
-		.gid = p->gid,
-		.hwcap2 = platform_hwcap2(sandbox.platform),
-		.open_exec = open_exec_cb,
-		.open_arg = t,
+	    .argv = o->argv,
+	    .envp = o->envp,
+	    .uid = p->uid,
+	    .gid = p->gid,
+	    .hwcap2 = platform_hwcap2(sandbox.platform),
+	    .open_exec = open_exec_cb,
+	    .open_arg = t,
 	};
 	int r = search_path(t, o, &path, &p->exe);
 
@@ -363,30 +364,62 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 
 /* ---- running ---- */
 
-/* Ends or warns at limits; returns when to look again (monotonic). */
+/* When used of limit could be reached at the earliest, with all threads running. */
+static uint64_t cpu_deadline(uint64_t now, uint64_t used, uint64_t limit)
+{
+	uint64_t n = (uint64_t)MAX(atomic_load(&sandbox.nr_tasks), 1);
+
+	return now + MAX((limit - used) / n, 10000000ull);
+}
+
+/* RLIMIT_CPU, in seconds: SIGXCPU at the soft limit and every second after it, then SIGKILL. */
+static uint64_t check_rlimit_cpu(struct proc *p, uint64_t now, uint64_t used)
+{
+	const struct rlimit *r = &p->rlim[RLIMIT_CPU];
+	siginfo_t info = {.si_signo = SIGXCPU, .si_code = SI_KERNEL};
+	uint64_t soft = r->rlim_cur > UINT32_MAX ? UINT64_MAX : r->rlim_cur * NSEC;
+
+	if (r->rlim_max <= UINT32_MAX && used >= r->rlim_max * NSEC) {
+		proc_exit_group(p, SIGKILL);
+		return UINT64_MAX;
+	}
+	soft = MAX(soft, p->xcpu_next_ns);
+	if (used >= soft) {
+		p->xcpu_next_ns = soft = (used / NSEC + 1) * NSEC;
+		signal_send_proc(p, &info);
+	}
+	return soft == UINT64_MAX ? soft : cpu_deadline(now, used, soft);
+}
+
+static uint64_t check_cpu(struct proc *p, uint64_t now)
+{
+	uint64_t limit = sandbox.config.limit_cpu_ns, used, next;
+
+	if (!limit && p->rlim[RLIMIT_CPU].rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	used = proc_cpu_ns(p);
+	if (limit && used >= limit) {
+		sandbox_end(128 + SIGKILL, "cpu time limit");
+		return UINT64_MAX;
+	}
+	next = limit ? cpu_deadline(now, used, limit) : UINT64_MAX;
+	return MIN(next, check_rlimit_cpu(p, now, used));
+}
+
+/* Ends the sandbox at its limits; returns when to look again (monotonic). */
 static uint64_t check_limits(struct proc *p, uint64_t now)
 {
-	const struct pol_config *c = &sandbox.config;
-	uint64_t next = now + NSEC, used, left;
-	int n = MAX(atomic_load(&sandbox.nr_tasks), 1);
+	uint64_t limit = sandbox.config.limit_wall_ns, next = now + NSEC, used;
 
-	if (c->limit_wall_ns) {
+	if (limit) {
 		used = now - sandbox.start_mono_ns;
-		if (used >= c->limit_wall_ns)
+		if (used >= limit)
 			sandbox_end(128 + SIGKILL, "wall time limit");
 		else
-			next = MIN(next, now + c->limit_wall_ns - used);
+			next = MIN(next, now + limit - used);
 	}
-	if (c->limit_cpu_ns) {
-		used = proc_cpu_ns(p);
-		if (used >= c->limit_cpu_ns) {
-			sandbox_end(128 + SIGKILL, "cpu time limit");
-		} else {
-			left = (c->limit_cpu_ns - used) / (unsigned)n;
-			next = MIN(next, now + MAX(left, 10000000ull));
-		}
-	}
-	return next;
+	used = check_cpu(p, now);
+	return MIN(next, used);
 }
 
 static void out_of_memory(void)

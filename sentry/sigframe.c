@@ -24,15 +24,14 @@
 #define FP_SW_OFFSET   464u /* its software-reserved bytes */
 #define FP_XSTATE_BV   512u /* header of the XSAVE area */
 #define FP_HDR_SIZE    64u
-#define FP_MXCSR       24u
 
 #define RFLAGS_USER 0x50dd5ull /* AC OF DF TF SF ZF AF PF CF RF: what sigreturn may set */
-#define RFLAGS_KEEP 0x202ull	/* IF and the bit that is always one */
+#define RFLAGS_KEEP 0x202ull   /* IF and the bit that is always one */
 #define RFLAGS_RF   0x10000ull
 #define RFLAGS_TF   0x100ull
 #define RFLAGS_DF   0x400ull
 
-#define SA_RESTORER_BIT 0x04000000ull
+#define SA_RESTORER_BIT	  0x04000000ull
 #define SS_AUTODISARM_BIT (1u << 31)
 
 #define USER_CS 0x33
@@ -138,15 +137,15 @@ int signal_altstack(struct task *t, const stack_t *new_ss, stack_t *old_ss, uint
 
 /* ---- building a frame ---- */
 
-/* Saves the vector state in the form sigreturn and debuggers know. area has room for the XSAVE image
- * and the trailing magic; the bytes used, or -1. */
+/* Saves the vector state in the form sigreturn and debuggers know. area has room for the XSAVE
+ * image and the trailing magic; the bytes used, or -1. */
 static ssize_t save_fpu(struct task *t, uint8_t *area, size_t size)
 {
 	struct frame_sw_bytes sw = {
-		.magic1 = FP_MAGIC1,
-		.extended_size = (uint32_t)(size + FP_MAGIC2_SIZE),
-		.xfeatures = platform_xcr0(sandbox.platform),
-		.xstate_size = (uint32_t)size,
+	    .magic1 = FP_MAGIC1,
+	    .extended_size = (uint32_t)(size + FP_MAGIC2_SIZE),
+	    .xfeatures = platform_xcr0(sandbox.platform),
+	    .xstate_size = (uint32_t)size,
 	};
 	uint32_t magic2 = FP_MAGIC2;
 
@@ -161,20 +160,37 @@ static ssize_t save_fpu(struct task *t, uint8_t *area, size_t size)
 	return (ssize_t)(size + FP_MAGIC2_SIZE);
 }
 
-static void fill_mcontext(const struct task *t, struct frame_mcontext *m, uint64_t fp, uint64_t mask)
+static void fill_mcontext(const struct task *t, struct frame_mcontext *m, uint64_t fp,
+			  uint64_t mask)
 {
 	const struct platform_regs *r = t->regs;
 
 	*m = (struct frame_mcontext){
-		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11,
-		.r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
-		.rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx,
-		.rdx = r->rdx, .rax = r->rax, .rcx = r->rcx, .rsp = r->rsp,
-		.rip = r->rip, .eflags = r->rflags,
-		.cs = USER_CS, .ss = USER_SS,
-		.err = t->sig->error, .trapno = t->sig->trapno, .cr2 = t->sig->cr2,
-		.oldmask = mask,
-		.fpstate = fp,
+	    .r8 = r->r8,
+	    .r9 = r->r9,
+	    .r10 = r->r10,
+	    .r11 = r->r11,
+	    .r12 = r->r12,
+	    .r13 = r->r13,
+	    .r14 = r->r14,
+	    .r15 = r->r15,
+	    .rdi = r->rdi,
+	    .rsi = r->rsi,
+	    .rbp = r->rbp,
+	    .rbx = r->rbx,
+	    .rdx = r->rdx,
+	    .rax = r->rax,
+	    .rcx = r->rcx,
+	    .rsp = r->rsp,
+	    .rip = r->rip,
+	    .eflags = r->rflags,
+	    .cs = USER_CS,
+	    .ss = USER_SS,
+	    .err = t->sig->error,
+	    .trapno = t->sig->trapno,
+	    .cr2 = t->sig->cr2,
+	    .oldmask = mask,
+	    .fpstate = fp,
 	};
 }
 
@@ -231,11 +247,14 @@ int sigframe_setup(struct task *t, const struct sig_action *act, const siginfo_t
 	if (overflows_alt(t, sp) || sp >= MM_ADDR_MAX || act->handler >= MM_ADDR_MAX)
 		return -EFAULT;
 	f.pretcode = act->restorer;
-	f.uc.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (size > FP_LEGACY ? UC_FP_XSTATE : 0);
-	f.uc.stack = (struct frame_stack){s->alt_sp, alt_flags_shown(s, t->regs->rsp), 0, s->alt_size};
+	f.uc.flags =
+	    UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (size > FP_LEGACY ? UC_FP_XSTATE : 0);
+	f.uc.stack =
+	    (struct frame_stack){s->alt_sp, alt_flags_shown(s, t->regs->rsp), 0, s->alt_size};
 	f.uc.sigmask = mask;
 	fill_mcontext(t, &f.uc.mc, fp, mask);
-	if (gmem_write(mm, gptr_at(fp), fpu, (size_t)n) || gmem_write(mm, gptr_at(sp), &f, sizeof(f)))
+	if (gmem_write(mm, gptr_at(fp), fpu, (size_t)n) ||
+	    gmem_write(mm, gptr_at(sp), &f, sizeof(f)))
 		return -EFAULT;
 	if (s->alt_flags & SS_AUTODISARM_BIT) {
 		s->alt_sp = s->alt_size = 0;
@@ -247,8 +266,8 @@ int sigframe_setup(struct task *t, const struct sig_action *act, const siginfo_t
 
 /* ---- going back ---- */
 
-/* Size of the app's XSAVE image as its software bytes claim, when they are consistent; else only the
- * legacy part counts, as for a frame of an old program. */
+/* Size of the app's XSAVE image as its software bytes claim, when they are consistent; else only
+ * the legacy part counts, as for a frame of an old program. */
 static size_t image_size(struct task *t, uint64_t fp, const uint8_t *legacy, uint64_t *features)
 {
 	size_t size = platform_fpu_size(sandbox.platform);
@@ -301,12 +320,24 @@ static void restore_regs(struct task *t, const struct frame_mcontext *m)
 	struct platform_regs *r = t->regs;
 
 	*r = (struct platform_regs){
-		.r8 = m->r8, .r9 = m->r9, .r10 = m->r10, .r11 = m->r11,
-		.r12 = m->r12, .r13 = m->r13, .r14 = m->r14, .r15 = m->r15,
-		.rdi = m->rdi, .rsi = m->rsi, .rbp = m->rbp, .rbx = m->rbx,
-		.rdx = m->rdx, .rax = m->rax, .rcx = m->rcx, .rsp = m->rsp,
-		.rip = m->rip,
-		.rflags = (m->eflags & RFLAGS_USER) | RFLAGS_KEEP,
+	    .r8 = m->r8,
+	    .r9 = m->r9,
+	    .r10 = m->r10,
+	    .r11 = m->r11,
+	    .r12 = m->r12,
+	    .r13 = m->r13,
+	    .r14 = m->r14,
+	    .r15 = m->r15,
+	    .rdi = m->rdi,
+	    .rsi = m->rsi,
+	    .rbp = m->rbp,
+	    .rbx = m->rbx,
+	    .rdx = m->rdx,
+	    .rax = m->rax,
+	    .rcx = m->rcx,
+	    .rsp = m->rsp,
+	    .rip = m->rip,
+	    .rflags = (m->eflags & RFLAGS_USER) | RFLAGS_KEEP,
 	};
 }
 

@@ -47,7 +47,8 @@ static void pending_flush(struct sighand *sh, struct sig_pending *p, uint64_t ma
 
 	if (!(atomic_load(&p->set) & mask))
 		return;
-	list_for_each_safe(e, tmp, &p->queue, node) {
+	list_for_each_safe(e, tmp, &p->queue, node)
+	{
 		if (!(sig_bit(e->info.si_signo) & mask))
 			continue;
 		list_del(&e->node);
@@ -112,9 +113,8 @@ static bool blocked_anywhere(const struct proc *p, int sig)
 {
 	struct task *t;
 
-	list_for_each(t, &p->tasks, node)
-		if (atomic_load(&t->sig->blocked) & sig_bit(sig))
-			return true;
+	list_for_each(t, &p->tasks,
+		      node) if (atomic_load(&t->sig->blocked) & sig_bit(sig)) return true;
 	return false;
 }
 
@@ -132,8 +132,7 @@ static void cancel_opposites(struct proc *p, int sig)
 	if (!mask)
 		return;
 	pending_flush(sh, &sh->shared, mask);
-	list_for_each(t, &p->tasks, node)
-		pending_flush(sh, &t->sig->pending, mask);
+	list_for_each(t, &p->tasks, node) pending_flush(sh, &t->sig->pending, mask);
 }
 
 /* Adds a copy of info to q. Standard signals are queued once. */
@@ -166,9 +165,7 @@ static struct task *pick_thread(struct proc *p, int sig)
 {
 	struct task *t;
 
-	list_for_each(t, &p->tasks, node)
-		if (wants(t, sig))
-			return t;
+	list_for_each(t, &p->tasks, node) if (wants(t, sig)) return t;
 	return NULL;
 }
 
@@ -295,7 +292,8 @@ void signal_retarget(struct task *t, uint64_t newly_blocked)
 	for (sig = 1; sig <= SIGNAL_MAX; sig++) {
 		if (!(atomic_load(&p->sighand->shared.set) & newly_blocked & sig_bit(sig)))
 			continue;
-		list_for_each(o, &p->tasks, node) {
+		list_for_each(o, &p->tasks, node)
+		{
 			if (o != t && wants(o, sig)) {
 				task_interrupt(o);
 				break;
@@ -316,8 +314,7 @@ void signal_set_action(struct proc *p, int sig, const struct sig_action *act)
 	sh->action[sig - 1].mask &= ~SIGNAL_UNBLOCKABLE;
 	if (action_ignores(sh, sig)) {
 		pending_flush(sh, &sh->shared, sig_bit(sig));
-		list_for_each(t, &p->tasks, node)
-			pending_flush(sh, &t->sig->pending, sig_bit(sig));
+		list_for_each(t, &p->tasks, node) pending_flush(sh, &t->sig->pending, sig_bit(sig));
 	}
 	pthread_mutex_unlock(&sh->lock);
 	pthread_mutex_unlock(&p->lock);
@@ -327,8 +324,8 @@ void signal_set_action(struct proc *p, int sig, const struct sig_action *act)
 
 bool signal_pending(const struct task *t)
 {
-	uint64_t set = atomic_load(&t->sig->pending.set) |
-		       atomic_load(&t->proc->sighand->shared.set);
+	uint64_t set =
+	    atomic_load(&t->sig->pending.set) | atomic_load(&t->proc->sighand->shared.set);
 
 	return (set & ~atomic_load(&t->sig->blocked)) != 0;
 }
@@ -360,7 +357,8 @@ static bool take(struct sighand *sh, struct sig_pending *q, int sig, siginfo_t *
 	struct sig_entry *e, *tmp;
 	bool found = false, more = false;
 
-	list_for_each_safe(e, tmp, &q->queue, node) {
+	list_for_each_safe(e, tmp, &q->queue, node)
+	{
 		if (e->info.si_signo != sig)
 			continue;
 		if (found) {

@@ -18,8 +18,8 @@ struct platform;
 struct proc;
 struct task;
 
-#define SIGNAL_MAX 64
-#define sig_bit(n) (1ull << ((n)-1))
+#define SIGNAL_MAX	   64
+#define sig_bit(n)	   (1ull << ((n)-1))
 #define SIGNAL_UNBLOCKABLE (sig_bit(SIGKILL) | sig_bit(SIGSTOP))
 
 struct sig_entry { /* one queued signal */
@@ -82,16 +82,16 @@ void signal_set_action(struct proc *p, int sig, const struct sig_action *act);
 /* True when a signal can be delivered to t now. */
 bool signal_pending(const struct task *t);
 
-/* Delivers what is pending, finishes or restarts the interrupted call; the app's registers are ready
- * for platform_run afterwards. Only the task itself. */
+/* Delivers what is pending, finishes or restarts the interrupted call; the app's registers are
+ * ready for platform_run afterwards. Only the task itself. */
 void signal_deliver(struct task *t);
 
 /* Sets the mask (SIGKILL and SIGSTOP excepted) of t, the calling task. */
 void signal_set_mask(struct task *t, uint64_t mask);
 
-/* Temporary mask of ppoll, pselect6, epoll_pwait, rt_sigsuspend: in force until the call returns (and,
- * when it returns -ERESTARTNOHAND, until the handler has its frame). A handler that was interrupted
- * must return -ERESTARTNOHAND. */
+/* Temporary mask of ppoll, pselect6, epoll_pwait, rt_sigsuspend: in force until the call returns
+ * (and, when it returns -ERESTARTNOHAND, until the handler has its frame). A handler that was
+ * interrupted must return -ERESTARTNOHAND. */
 void signal_push_mask(struct task *t, uint64_t mask);
 
 /* Gives signals that only t could take to another thread: after t blocks more, or as it ends. */

@@ -188,9 +188,9 @@ static long priority_bound(int policy, int realtime)
 	if (is_realtime(policy))
 		return realtime;
 	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
-			       policy == SCHED_DEADLINE
-		       ? 0
-		       : -EINVAL;
+		       policy == SCHED_DEADLINE
+		   ? 0
+		   : -EINVAL;
 }
 
 long sys_sched_get_priority_max(struct task *t, struct sysargs *a)

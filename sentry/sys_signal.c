@@ -79,8 +79,8 @@ long sys_rt_sigreturn(struct task *t, struct sysargs *a)
 
 long sys_rt_sigpending(struct task *t, struct sysargs *a)
 {
-	uint64_t set = atomic_load(&t->sig->pending.set) |
-		       atomic_load(&t->proc->sighand->shared.set);
+	uint64_t set =
+	    atomic_load(&t->sig->pending.set) | atomic_load(&t->proc->sighand->shared.set);
 	uint64_t size = a->raw[1];
 
 	if (size > SIGSET_SIZE)
@@ -210,7 +210,8 @@ static long kill_many(struct task *t, int pid, int sig, const siginfo_t *info)
 	int n = 0, i;
 
 	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node) {
+	list_for_each(p, &sandbox.procs, node)
+	{
 		if (n == (int)ARRAY_SIZE(found) || !kill_matches(t, p, pid))
 			continue;
 		atomic_fetch_add(&p->refs, 1);

@@ -32,9 +32,8 @@ static int copy_context(struct task *t, struct task *n, const struct clone_req *
 	if (!err)
 		err = platform_ctx_fpu_load(n->ctx, fpu);
 	if (!err)
-		err = platform_ctx_set_fsbase(n->ctx, r->flags & CLONE_SETTLS
-							      ? r->tls
-							      : platform_ctx_fsbase(t->ctx));
+		err = platform_ctx_set_fsbase(
+		    n->ctx, r->flags & CLONE_SETTLS ? r->tls : platform_ctx_fsbase(t->ctx));
 	if (!err)
 		err = platform_ctx_set_gsbase(n->ctx, platform_ctx_gsbase(t->ctx));
 	free(fpu);
@@ -88,11 +87,11 @@ int task_clone(struct task *t, const struct clone_req *r)
 long sys_clone(struct task *t, struct sysargs *a)
 {
 	struct clone_req r = {
-		.flags = a->raw[0],
-		.stack = a->raw[1],
-		.parent_tid = a->raw[2],
-		.child_tid = a->raw[3],
-		.tls = a->raw[4],
+	    .flags = a->raw[0],
+	    .stack = a->raw[1],
+	    .parent_tid = a->raw[2],
+	    .child_tid = a->raw[3],
+	    .tls = a->raw[4],
 	};
 
 	return task_clone(t, &r);
@@ -117,11 +116,11 @@ long sys_clone3(struct task *t, struct sysargs *a)
 	if ((c.flags & CLONE_THREAD) && c.exit_signal)
 		return -EINVAL;
 	r = (struct clone_req){
-		.flags = c.flags,
-		.stack = c.stack ? c.stack + c.stack_size : 0,
-		.tls = c.tls,
-		.parent_tid = c.parent_tid,
-		.child_tid = c.child_tid,
+	    .flags = c.flags,
+	    .stack = c.stack ? c.stack + c.stack_size : 0,
+	    .tls = c.tls,
+	    .parent_tid = c.parent_tid,
+	    .child_tid = c.child_tid,
 	};
 	return task_clone(t, &r);
 }

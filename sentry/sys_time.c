@@ -7,10 +7,10 @@
 #include "sentry/sys.h"
 #include "sentry/timer.h"
 
-#define CLOCK_MAX_ID	 CLOCK_TAI
-#define CPUCLOCK_THREAD	 4
-#define CPUCLOCK_WHICH	 3
-#define USER_HZ_NS	 10000000ull
+#define CLOCK_MAX_ID	CLOCK_TAI
+#define CPUCLOCK_THREAD 4
+#define CPUCLOCK_WHICH	3
+#define USER_HZ_NS	10000000ull
 
 /* CPU clocks of other threads and processes carry an id in their upper bits. */
 static int dynamic_clock(struct task *t, int clock, uint64_t *ns)
@@ -76,8 +76,7 @@ uint64_t proc_cpu_ns(struct proc *p)
 
 	pthread_mutex_lock(&p->lock);
 	sum = p->dead_cpu_ns;
-	list_for_each(t, &p->tasks, node)
-		sum += host_cpu_clock(t);
+	list_for_each(t, &p->tasks, node) sum += host_cpu_clock(t);
 	pthread_mutex_unlock(&p->lock);
 	return sum;
 }
@@ -162,7 +161,8 @@ static int sleep_until(struct task *t, int clock, uint64_t deadline)
 
 	if (clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
 		return sleep_cpu(t, clock, deadline);
-	return (int)task_host_call(t, SYS_clock_nanosleep, clock, TIMER_ABSTIME, (long)&ts, 0, 0, 0);
+	return (int)task_host_call(t, SYS_clock_nanosleep, clock, TIMER_ABSTIME, (long)&ts, 0, 0,
+				   0);
 }
 
 static int sleep_relative(struct task *t);
@@ -245,8 +245,8 @@ static struct itimerval to_itimerval(const struct itimer_value *v)
 	uint64_t us = (v->value + 999) / 1000, ius = v->interval / 1000;
 
 	return (struct itimerval){
-		.it_interval = {(time_t)(ius / 1000000), (suseconds_t)(ius % 1000000)},
-		.it_value = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)},
+	    .it_interval = {(time_t)(ius / 1000000), (suseconds_t)(ius % 1000000)},
+	    .it_value = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)},
 	};
 }
 

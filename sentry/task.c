@@ -66,7 +66,8 @@ struct proc *proc_by_pid(int pid)
 	struct proc *p, *found = NULL;
 
 	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node) {
+	list_for_each(p, &sandbox.procs, node)
+	{
 		if (p->pid != pid)
 			continue;
 		atomic_fetch_add(&p->refs, 1);
@@ -86,8 +87,7 @@ void proc_exit_group(struct proc *p, int wait_status)
 		p->exit_code = wait_status;
 		atomic_store(&p->exiting, true);
 	}
-	list_for_each(t, &p->tasks, node)
-		task_interrupt(t);
+	list_for_each(t, &p->tasks, node) task_interrupt(t);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -132,11 +132,10 @@ struct task *task_by_tid(int tid)
 	struct proc *p;
 
 	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node) {
+	list_for_each(p, &sandbox.procs, node)
+	{
 		pthread_mutex_lock(&p->lock);
-		list_for_each(t, &p->tasks, node)
-			if (t->tid == tid && !found)
-				found = task_get(t);
+		list_for_each(t, &p->tasks, node) if (t->tid == tid && !found) found = task_get(t);
 		pthread_mutex_unlock(&p->lock);
 		if (found)
 			break;
@@ -267,7 +266,8 @@ static void task_exit(struct task *t)
 	add_counters(t);
 	if (unlink_task(t))
 		proc_ended(p);
-	/* Nobody can find t to kick it any more: the list was the way. References keep the struct. */
+	/* Nobody can find t to kick it any more: the list was the way. References keep the struct.
+	 */
 	pthread_mutex_lock(&p->lock);
 	platform_ctx_destroy(&t->ctx);
 	pthread_mutex_unlock(&p->lock);

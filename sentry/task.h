@@ -18,9 +18,9 @@
 struct fdtab;
 struct file;
 struct fsctx;
-struct signal_state;  /* sentry/signal.h: per task */
-struct sighand;	      /* sentry/signal.h: per process */
-struct posix_timers;  /* sentry/timer.c: per process */
+struct signal_state; /* sentry/signal.h: per task */
+struct sighand;	     /* sentry/signal.h: per process */
+struct posix_timers; /* sentry/timer.c: per process */
 
 /* One per sbx run. */
 struct sandbox {
@@ -29,18 +29,19 @@ struct sandbox {
 	struct pol_config config;
 	struct audit_log *audit; /* NULL: no log was asked for */
 	_Atomic uint32_t phase;
-	pthread_mutex_t lock;	 /* guards the lists below */
+	pthread_mutex_t lock; /* guards the lists below */
 	struct list procs;
 	int next_pid;
-	uint64_t start_mono_ns;	 /* CLOCK_MONOTONIC at start */
+	uint64_t start_mono_ns;	       /* CLOCK_MONOTONIC at start */
 	_Atomic uint64_t output_bytes; /* for limits.output */
 	/* How the sandbox ended; set once by sandbox_end, first caller wins. */
 	atomic_bool ended;
-	int end_status;		 /* exit status of sbx */
+	int end_status;		    /* exit status of sbx */
 	struct audit_totals totals; /* calls by verdict; complete when sandbox_run returns */
-	const char *end_reason;	 /* "exited", "signal 9", "terminated by policy", "memory limit" ... */
-	int wake_fd;		 /* eventfd: makes the housekeeping loop look again */
-	atomic_int nr_tasks;	 /* app threads alive, for limits.processes and the end */
+	const char
+	    *end_reason;     /* "exited", "signal 9", "terminated by policy", "memory limit" ... */
+	int wake_fd;	     /* eventfd: makes the housekeeping loop look again */
+	atomic_int nr_tasks; /* app threads alive, for limits.processes and the end */
 	struct platform_stats stats; /* sums of the tasks that ended; guarded by lock */
 };
 extern struct sandbox sandbox;
@@ -59,13 +60,14 @@ struct proc { /* thread group */
 	pthread_mutex_t lock; /* guards tasks, exit state, rlimits, itimers */
 	struct list tasks;
 	int nr_tasks;
-	atomic_bool exiting;  /* exit_group or a fatal signal is under way */
-	int exit_code;	      /* wait status format */
+	atomic_bool exiting; /* exit_group or a fatal signal is under way */
+	int exit_code;	     /* wait status format */
 	struct rlimit rlim[RLIM_NLIMITS];
 	uint32_t uid, gid;
-	uint64_t start_ns;    /* CLOCK_BOOTTIME at start */
+	uint64_t start_ns; /* CLOCK_BOOTTIME at start */
 	bool dumpable;
 	uint64_t dead_cpu_ns; /* CPU time of threads that ended */
+	uint64_t xcpu_next_ns; /* CPU time of the next SIGXCPU */
 	uint64_t maxrss_dead;
 	int nice;
 };
@@ -87,17 +89,17 @@ struct task {
 	/* Interruption of host calls: see task_host_call. */
 	atomic_int interrupt;
 	atomic_bool exiting;
-	uint64_t orig_rax;	  /* number of the call in progress, for restart */
+	uint64_t orig_rax;		/* number of the call in progress, for restart */
 	int (*restart)(struct task *t); /* restart_syscall block */
 	uint64_t restart_arg[4];
 	uint64_t nr_syscalls;
-	struct audit_totals totals; /* added to the sandbox's when the task ends */
-	atomic_int in_host;	  /* in task_host_call: task_interrupt must send the signal */
-	_Atomic uint32_t wait_word; /* what the task's host futex waits are on */
-	long restart_code;	  /* ERESTART* that the call in progress returned, or 0 */
-	uint64_t create_tid_addr; /* CLONE_CHILD_SETTID */
+	struct audit_totals totals;   /* added to the sandbox's when the task ends */
+	atomic_int in_host;	      /* in task_host_call: task_interrupt must send the signal */
+	_Atomic uint32_t wait_word;   /* what the task's host futex waits are on */
+	long restart_code;	      /* ERESTART* that the call in progress returned, or 0 */
+	uint64_t create_tid_addr;     /* CLONE_CHILD_SETTID */
 	struct task_scratch *scratch; /* decode's buffers */
-	uint64_t cpus[16];	  /* affinity mask, as the app set it */
+	uint64_t cpus[16];	      /* affinity mask, as the app set it */
 	int nice;
 	unsigned timer_slack_ns;
 };
@@ -116,7 +118,8 @@ extern __thread struct task *current;
  * failure. Never use a plain blocking libc call in the sentry. */
 long task_host_call(struct task *t, long nr, long a0, long a1, long a2, long a3, long a4, long a5);
 
-/* Makes t look at its signals and state soon: leaves guest mode, ends a task_host_call. Any thread. */
+/* Makes t look at its signals and state soon: leaves guest mode, ends a task_host_call. Any thread.
+ */
 void task_interrupt(struct task *t);
 /* True when t should stop what it waits for (signal to deliver, exit). */
 bool task_pending(const struct task *t);
@@ -154,14 +157,15 @@ void task_fault(struct task *t, const struct platform_event *ev);
 struct sandbox_opts {
 	const struct pol_image *image;
 	struct audit_log *audit;
-	const char *program;	 /* as given; resolved by PATH when it has no slash */
+	const char *program; /* as given; resolved by PATH when it has no slash */
 	const char *const *argv;
 	const char *const *envp;
 	bool stats;
 };
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e);
 
-/* Makes the housekeeping loop compute its deadline again (timers, end of the sandbox). Any thread. */
+/* Makes the housekeeping loop compute its deadline again (timers, end of the sandbox). Any thread.
+ */
 void sandbox_wake(void);
 
 /* Ends the whole sandbox from any thread: every task is interrupted and leaves. */

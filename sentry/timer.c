@@ -1,8 +1,8 @@
 /* Timers: a table per process; the housekeeping loop fires what is due.
  *
  * Clocks of real time become deadlines of CLOCK_MONOTONIC when they are armed. Timers of CPU time
- * are looked at when, at the earliest, they can be due: after the time left divided by the number of
- * running threads. */
+ * are looked at when, at the earliest, they can be due: after the time left divided by the number
+ * of running threads. */
 #include "sentry/timer.h"
 
 #include <errno.h>

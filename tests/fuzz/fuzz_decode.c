@@ -1,4 +1,5 @@
-/* A system call from anywhere: registers and app memory are the input; decoding keeps its promises. */
+/* A system call from anywhere: registers and app memory are the input; decoding keeps its promises.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "sentry/decode.h"

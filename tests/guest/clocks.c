@@ -51,24 +51,23 @@ static void burn(double s)
 
 static void test_clocks(void)
 {
-	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
-					   CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
-					   CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE,
-					   CLOCK_BOOTTIME, CLOCK_TAI};
+	static const clockid_t clocks[] = {
+	    CLOCK_REALTIME,	     CLOCK_MONOTONIC,	  CLOCK_PROCESS_CPUTIME_ID,
+	    CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+	    CLOCK_MONOTONIC_COARSE,  CLOCK_BOOTTIME,	  CLOCK_TAI};
 	struct timespec ts;
 	struct timeval tv;
 
 	for (unsigned i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
 		double t0 = now(clocks[i]), t1 = now(clocks[i]);
 
-		printf("clock %d: %d %ld goes %s\n", clocks[i],
-		       clock_gettime(clocks[i], &ts), syscall(SYS_clock_gettime, clocks[i], &ts),
-		       t1 >= t0 ? "on" : "back");
+		printf("clock %d: %d %ld goes %s\n", clocks[i], clock_gettime(clocks[i], &ts),
+		       syscall(SYS_clock_gettime, clocks[i], &ts), t1 >= t0 ? "on" : "back");
 	}
 	say("bad clock", clock_gettime(99, &ts));
 	gettimeofday(&tv, NULL);
 	printf("same time: %d\n", labs(tv.tv_sec - time(NULL)) <= 1 &&
-					 (long)(now(CLOCK_REALTIME) - (double)tv.tv_sec) <= 1);
+				      (long)(now(CLOCK_REALTIME) - (double)tv.tv_sec) <= 1);
 	for (int i = 0; i < 1000; i++) { /* the two ways to ask agree, about */
 		double a = now(CLOCK_MONOTONIC);
 
@@ -87,7 +86,8 @@ static void test_clocks(void)
 
 	getrusage(RUSAGE_SELF, &ru);
 	printf("rusage %d\n", ru.ru_utime.tv_sec * 1000000 + ru.ru_utime.tv_usec +
-				      ru.ru_stime.tv_sec * 1000000 + ru.ru_stime.tv_usec >= 15000);
+				      ru.ru_stime.tv_sec * 1000000 + ru.ru_stime.tv_usec >=
+				  15000);
 	clockid_t pc;
 
 	printf("cpu clock id: %d %d\n", clock_getcpuclockid(0, &pc), now(pc) > 0);

@@ -103,8 +103,7 @@ static void test_requeue(void)
 	for (int i = 0; i < 5; i++)
 		j[i] = (struct job){&a, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0};
 	start(th, j, 5);
-	printf("wrong value: %ld\n",
-	       futex(&a, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &b, 9));
+	printf("wrong value: %ld\n", futex(&a, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &b, 9));
 	printf("cmp_requeue: %ld\n", futex(&a, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &b, 0));
 	settle("woken by requeue", 1);
 	printf("at b: %ld\n", futex(&b, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0));
@@ -129,9 +128,9 @@ static void test_wake_op(void)
 				       FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)));
 	settle("both", 2);
 	printf("b is %u\n", b);
-	printf("or: %ld\n", futex(&a, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &b,
-				  FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 8,
-					   FUTEX_OP_CMP_GT, 9)));
+	printf("or: %ld\n",
+	       futex(&a, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &b,
+		     FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 8, FUTEX_OP_CMP_GT, 9)));
 	printf("b is %x\n", b);
 	b = 0;
 	for (int i = 0; i < 2; i++)
@@ -140,7 +139,8 @@ static void test_wake_op(void)
 
 static void test_shared(void)
 {
-	_Atomic uint32_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic uint32_t *m =
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pthread_t th;
 	struct job j = {m, FUTEX_WAIT_BITSET, ~0u, 0};
 
@@ -150,7 +150,9 @@ static void test_shared(void)
 	munmap(m, 4096);
 }
 
-static void on_signal(int sig) {}
+static void on_signal(int sig)
+{
+}
 
 static void *poke(void *arg)
 {

@@ -52,7 +52,8 @@ static void test_kill(void)
 	sigqueue(getpid(), SIGUSR1, v);
 	printf("sigqueue: hits %d code %d value %d\n", hits, last.si_code, last.si_value.sival_int);
 	sigaction(SIGUSR1, NULL, &old);
-	printf("old: %d flags %x\n", old.sa_sigaction == on_hit, (unsigned)old.sa_flags & SA_SIGINFO);
+	printf("old: %d flags %x\n", old.sa_sigaction == on_hit,
+	       (unsigned)old.sa_flags & SA_SIGINFO);
 	say("kill 0", kill(getpid(), 0));
 	say("kill none", kill(999999, 0));
 	say("bad sig", kill(getpid(), 65));
@@ -137,7 +138,8 @@ static void on_alt(int sig, siginfo_t *si, void *uc)
 	stack_t ss;
 
 	sigaltstack(NULL, &ss);
-	printf("on alt stack: %d flags %d\n", &here > alt && &here < alt + sizeof(alt), ss.ss_flags);
+	printf("on alt stack: %d flags %d\n", &here > alt && &here < alt + sizeof(alt),
+	       ss.ss_flags);
 	ss.ss_flags = SS_DISABLE;
 	say("change on it", sigaltstack(&ss, NULL));
 }
@@ -148,7 +150,8 @@ static void on_disarm(int sig, siginfo_t *si, void *uc)
 	stack_t ss;
 
 	sigaltstack(NULL, &ss);
-	printf("autodisarm: on %d flags %d\n", &here > alt && &here < alt + sizeof(alt), ss.ss_flags);
+	printf("autodisarm: on %d flags %d\n", &here > alt && &here < alt + sizeof(alt),
+	       ss.ss_flags);
 }
 
 static void test_altstack(void)
@@ -189,15 +192,36 @@ static void fault(const char *name, void (*f)(void *), void *arg)
 		return;
 	}
 	printf("%s: sig %d code %d trap %d addr %s\n", name, last.si_signo, last.si_code,
-	       last.si_errno, !last.si_addr ? "0" : last.si_addr == arg ? "arg" : "other");
+	       last.si_errno,
+	       !last.si_addr	     ? "0"
+	       : last.si_addr == arg ? "arg"
+				     : "other");
 }
 
-static void do_write(void *p) { *(volatile char *)p = 1; }
-static void do_read(void *p) { (void)*(volatile char *)p; }
-static void do_ud(void *p) { __asm__ volatile("ud2"); }
-static void do_hlt(void *p) { __asm__ volatile("hlt"); }
-static void do_int3(void *p) { __asm__ volatile("int3"); }
-static void do_jump(void *p) { ((void (*)(void))p)(); }
+static void do_write(void *p)
+{
+	*(volatile char *)p = 1;
+}
+static void do_read(void *p)
+{
+	(void)*(volatile char *)p;
+}
+static void do_ud(void *p)
+{
+	__asm__ volatile("ud2");
+}
+static void do_hlt(void *p)
+{
+	__asm__ volatile("hlt");
+}
+static void do_int3(void *p)
+{
+	__asm__ volatile("int3");
+}
+static void do_jump(void *p)
+{
+	((void (*)(void))p)();
+}
 static void do_div(void *p)
 {
 	int q, r = 0;
@@ -331,7 +355,7 @@ static void on_forever(int sig, siginfo_t *si, void *ucp)
 	ucontext_t *uc = ucp;
 
 	uc->uc_mcontext.gregs[REG_EFL] |= 0x3000 | 0x4000 | 0x20000; /* IOPL NT VM: filtered */
-	uc->uc_mcontext.gregs[REG_EFL] |= 0x1;			      /* carry: taken */
+	uc->uc_mcontext.gregs[REG_EFL] |= 0x1;			     /* carry: taken */
 }
 
 static void test_context(void)

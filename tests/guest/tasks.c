@@ -60,7 +60,8 @@ static void test_clone(void)
 		    THREAD | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID,
 		    (void *)5, &parent_tid, NULL, &child_tid);
 	wait_exit();
-	printf("clone: ran %d parent tid %d child tid %d\n", ran, parent_tid == tid, seen_tid == tid);
+	printf("clone: ran %d parent tid %d child tid %d\n", ran, parent_tid == tid,
+	       seen_tid == tid);
 	say("no thread without sighand", syscall(SYS_clone, CLONE_VM | CLONE_THREAD, 0, 0, 0, 0));
 	struct clone_args ca = {.flags = THREAD, .stack = 0, .stack_size = 4096};
 

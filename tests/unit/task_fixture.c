@@ -47,8 +47,7 @@ void task_fixture_stop(struct task *t)
 	struct task *o, *tmp;
 
 	t->host_tid = 0;
-	list_for_each_safe(o, tmp, &p->tasks, node)
-		task_discard(o);
+	list_for_each_safe(o, tmp, &p->tasks, node) task_discard(o);
 	proc_put(p);
 	current = NULL;
 }

@@ -60,7 +60,7 @@ static void fill_regs(void)
 /* ---- frames ---- */
 
 static const struct sig_action handler = {
-	.handler = 0x402000, .flags = RESTORER | SA_SIGINFO, .restorer = 0x403000};
+    .handler = 0x402000, .flags = RESTORER | SA_SIGINFO, .restorer = 0x403000};
 
 static void frame_round_trip(void **state)
 {
@@ -223,9 +223,11 @@ static void handler_restarts(void **state)
 		uint64_t flags;
 		bool again;
 	} row[] = {
-		{ERESTARTSYS, 0, false},     {ERESTARTSYS, SA_RESTART, true},
-		{ERESTARTNOINTR, 0, true},   {ERESTARTNOHAND, SA_RESTART, false},
-		{ERESTART_RESTARTBLOCK, SA_RESTART, false},
+	    {ERESTARTSYS, 0, false},
+	    {ERESTARTSYS, SA_RESTART, true},
+	    {ERESTARTNOINTR, 0, true},
+	    {ERESTARTNOHAND, SA_RESTART, false},
+	    {ERESTART_RESTARTBLOCK, SA_RESTART, false},
 	};
 	uint64_t ax, ip;
 	size_t i;
@@ -260,7 +262,8 @@ static void *futex_waiter(void *arg)
 {
 	current = other;
 	other->host_tid = (int)syscall(SYS_gettid);
-	atomic_store(&result, futex_wait(other, gptr_at(word), false, 0, ~0u, CLOCK_MONOTONIC, NULL));
+	atomic_store(&result,
+		     futex_wait(other, gptr_at(word), false, 0, ~0u, CLOCK_MONOTONIC, NULL));
 	return NULL;
 }
 
@@ -271,10 +274,13 @@ static void futex_basics(void **state)
 
 	word = stack - 64;
 	other = task_fixture_add(t);
-	assert_int_equal(futex_wait(t, gptr_at(word), false, 1, ~0u, CLOCK_MONOTONIC, NULL), -EAGAIN);
-	assert_int_equal(futex_wait(t, gptr_at(word + 1), false, 0, ~0u, CLOCK_MONOTONIC, NULL), -EINVAL);
+	assert_int_equal(futex_wait(t, gptr_at(word), false, 1, ~0u, CLOCK_MONOTONIC, NULL),
+			 -EAGAIN);
+	assert_int_equal(futex_wait(t, gptr_at(word + 1), false, 0, ~0u, CLOCK_MONOTONIC, NULL),
+			 -EINVAL);
 	assert_int_equal(futex_wait(t, gptr_at(8), false, 0, ~0u, CLOCK_MONOTONIC, NULL), -EFAULT);
-	assert_int_equal(futex_wait(t, gptr_at(word), false, 0, ~0u, CLOCK_MONOTONIC, &soon), -ETIMEDOUT);
+	assert_int_equal(futex_wait(t, gptr_at(word), false, 0, ~0u, CLOCK_MONOTONIC, &soon),
+			 -ETIMEDOUT);
 	result = 77;
 	pthread_create(&th, NULL, futex_waiter, NULL);
 	while (futex_wake(t, gptr_at(word), false, 1, ~0u) != 1)
@@ -301,8 +307,8 @@ static void *host_caller(void *arg)
 	current = other;
 	other->host_tid = (int)syscall(SYS_gettid);
 	while (atomic_load(&rounds) < ROUNDS) {
-		while (task_host_call(other, SYS_futex, (long)&never, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0) !=
-		       -ERESTARTSYS)
+		while (task_host_call(other, SYS_futex, (long)&never, FUTEX_WAIT_PRIVATE, 0, 0, 0,
+				      0) != -ERESTARTSYS)
 			;
 		atomic_store(&other->interrupt, 0);
 		atomic_fetch_add(&rounds, 1);
@@ -387,9 +393,19 @@ static void decode_kinds(void **state)
 /* Any registers, any call: nothing but errors kept in the arguments. */
 static void decode_anything(void **state)
 {
-	static const uint64_t odd[] = {0, 1, 7, 8, 0xfff, 0x7fffffff, 0x80000000, 0xffffffff,
-				       0x7fffffffffff, 0x800000000000, 0xffff800000000000,
-				       UINT64_MAX, UINT64_MAX - 7};
+	static const uint64_t odd[] = {0,
+				       1,
+				       7,
+				       8,
+				       0xfff,
+				       0x7fffffff,
+				       0x80000000,
+				       0xffffffff,
+				       0x7fffffffffff,
+				       0x800000000000,
+				       0xffff800000000000,
+				       UINT64_MAX,
+				       UINT64_MAX - 7};
 	uint64_t v[4];
 	uint32_t nr;
 	int i, k;
@@ -407,17 +423,17 @@ static void decode_anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(frame_round_trip, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(frame_does_not_fit, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(hostile_frames, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(queues, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(queue_limit, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(stop_and_continue_cancel, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(handler_restarts, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(futex_basics, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(interruption_is_never_lost, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(decode_kinds, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(decode_anything, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(frame_round_trip, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(frame_does_not_fit, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(hostile_frames, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(queues, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(queue_limit, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(stop_and_continue_cancel, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(handler_restarts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(futex_basics, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(interruption_is_never_lost, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(decode_kinds, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(decode_anything, set_up, tear_down),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
