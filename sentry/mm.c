@@ -14,10 +14,11 @@
 #endif
 
 #define PROT_ALL      (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define HUGE_SIZES    ((int)(63u << MAP_HUGE_SHIFT)) /* the size bits of MAP_HUGETLB */
 #define LEGACY_FLAGS                                                                               \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |   \
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |    \
-	 MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE | (63 << 26))
+	 MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE | HUGE_SIZES)
 #define THP_SIZE      (2ull << 20)
 #define BLOCK_SIZE    (PAGE_SIZE << MM_FAULT_ORDER) /* larger mappings start where a block can */
 #define STACK_GAP_MIN (128ull << 20)
