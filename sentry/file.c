@@ -143,8 +143,8 @@ long file_host_call(struct task *t, const struct file *f, long nr, long a1, long
 	return r;
 }
 
-static ssize_t host_io(struct task *t, long plain, long at, struct file *f, const struct iovec *iov,
-		       int n, off_t off, int flags)
+static ssize_t host_io_once(struct task *t, long plain, long at, struct file *f,
+			    const struct iovec *iov, int n, off_t off, int flags)
 {
 	if (flags || off >= 0)
 		/* The position goes in two halves; the upper one is always 0 on 64-bit hosts. An
@@ -154,6 +154,23 @@ static ssize_t host_io(struct task *t, long plain, long at, struct file *f, cons
 		return file_host_call(t, f, plain == SYS_readv ? SYS_read : SYS_write,
 				      (long)iov[0].iov_base, (long)iov[0].iov_len, 0, 0, 0);
 	return file_host_call(t, f, plain, (long)iov, n, 0, 0, 0);
+}
+
+static ssize_t host_io(struct task *t, long plain, long at, struct file *f, const struct iovec *iov,
+		       int n, off_t off, int flags)
+{
+	struct pollfd p = {.fd = f->hostfd, .events = plain == SYS_readv ? POLLIN : POLLOUT};
+	ssize_t r;
+
+	for (;;) {
+		r = host_io_once(t, plain, at, f, iov, n, off, flags);
+		/* Whoever shares the description made it non-blocking; the app wants to wait. */
+		if (r != -EAGAIN || !f->inherited || f->flags & O_NONBLOCK || flags & RWF_NOWAIT)
+			return r;
+		r = task_host_call(t, SYS_poll, (long)&p, 1, -1, 0, 0, 0);
+		if (r < 0)
+			return r;
+	}
 }
 
 ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
@@ -192,6 +209,8 @@ static ssize_t write_any(struct task *t, struct file *f, const struct iovec *iov
 		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), PIPE_BUF, cut);
 		iov = cut;
 	}
+	if (f->inherited && f->flags & O_APPEND && f->kind == POL_FD_FILE)
+		flags |= RWF_APPEND; /* set by the app: the host's flag is left alone */
 	return host_io(t, SYS_writev, SYS_pwritev2, f, iov, n, off, flags);
 }
 

@@ -1,5 +1,7 @@
 /* Open files of the host: directories list through the sentry, all else is the host's own. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -32,6 +34,54 @@ static int64_t emit_all(struct dirent_sink *sink, const uint8_t *buf, size_t len
 	return -1;
 }
 
+/* Name of mount m in the directory at path, or NULL when it lies elsewhere. */
+static const char *mount_name(const struct mount *m, const char *path, size_t len)
+{
+	size_t at = len == 1 ? 0 : len;
+
+	if (m->path_len <= at + 1 || memcmp(m->path, path, at) || m->path[at] != '/' ||
+	    strchr(m->path + at + 1, '/'))
+		return NULL;
+	return m->path + at + 1;
+}
+
+/* After the host's entries: mount points that the host's directory lacks. f->pos counts those that
+ * were listed. */
+static void emit_mounts(struct file *f, struct dirent_sink *sink)
+{
+	off_t i = 0;
+	struct stat st;
+
+	if (!sink->path)
+		return;
+	pthread_mutex_lock(&f->lock);
+	for (const struct mount *m = vfs_mounts(); m; m = m->next, i++) {
+		const char *name = mount_name(m, sink->path, sink->path_len);
+
+		if (i < f->pos)
+			continue;
+		if (name && fstatat(f->hostfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+		    !dirent_emit(sink, m->root->ino, INT64_MAX, DT_DIR, name))
+			break;
+		f->pos = i + 1;
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+static off_t host_dir_seek(struct task *t, struct file *f, off_t off, int whence)
+{
+	off_t r = lseek(f->hostfd, off, whence);
+
+	if (r < 0)
+		return -errno;
+	if (whence != SEEK_CUR || off) {
+		pthread_mutex_lock(&f->lock);
+		f->pos = 0;
+		pthread_mutex_unlock(&f->lock);
+	}
+	return r;
+}
+
 static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sink)
 {
 	uint8_t buf[8192] __attribute__((aligned(8)));
@@ -52,8 +102,10 @@ static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sin
 			sink->overflow = true; /* no room for the next one */
 			return 0;
 		}
-		if (!n)
+		if (!n) {
+			emit_mounts(f, sink);
 			return 0;
+		}
 		back = emit_all(sink, buf, (size_t)n, start);
 		if (back >= 0) {
 			lseek(f->hostfd, back, SEEK_SET);
@@ -64,6 +116,7 @@ static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sin
 }
 
 static const struct file_ops host_dir_ops = {
+	.seek = host_dir_seek,
 	.getdents = host_getdents,
 };
 

@@ -38,6 +38,7 @@ files: |
   read,list,create,delete       $dir/tree/out/**
   read,link      $dir/tree/linkable/**
   append         $dir/tree/log
+  scratch        $dir/tree/scr 1MiB
   hide           $dir/tree/hid/**
 rules: |
   allow @core, @mem, @io, @poll, @signal, @time, @random, @thread, @file
@@ -103,7 +104,7 @@ write shut/file: Operation not permitted
 stat secret: Operation not permitted
 stat hidden: No such file or directory
 stat hid: No such file or directory
-drop linkable log out ro rw shut
+drop linkable log out ro rw scr shut
 list shut: Operation not permitted
 list hid: No such file or directory
 append: ok

@@ -197,9 +197,10 @@ static void on_xfsz(int sig)
 
 static void size_limit(void)
 {
-	struct rlimit lim = {1000, RLIM_INFINITY};
+	struct rlimit lim = {1000, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
 	char buf[700] = "";
 
+	fflush(stdout); /* which is limited too, when it is a file */
 	signal(SIGXFSZ, on_xfsz);
 	T(open("limited", O_RDWR | O_CREAT | O_TRUNC, 0644));
 	T(setrlimit(RLIMIT_FSIZE, &lim));
@@ -213,6 +214,7 @@ static void size_limit(void)
 	T(fallocate(3, 0, 0, 1001));
 	T(ftruncate(3, 1000));
 	T(close(3));
+	setrlimit(RLIMIT_FSIZE, &none);
 }
 
 int main(void)
