@@ -17,7 +17,8 @@
 #define DATA_VA 0x20000ull
 
 /* Ring-0 instructions slower than this are emulated one by one: an exit is cheaper than a verdict. */
-#define RING0_SLOW_PS 100000u
+#define RING0_SLOW_PS	100000u
+#define RING0_ATTEMPTS	4
 
 /* System calls after each part: reading the clock and a word; reading the word again; CPUID of leaf
  * 7; RDFSBASE; XGETBV. RDI is the word's address. */
@@ -97,11 +98,19 @@ static uint64_t time_loop(struct platform_ctx *ctx, uint64_t n)
 	return now_ns() - t0;
 }
 
+/* The fastest of a few attempts: another program's time slice in the middle of one must not make a
+ * fast ring 0 look slow. A first attempt that is fast says enough. */
 static void measure_ring0(struct platform_ctx *ctx)
 {
-	uint64_t base = time_loop(ctx, 1), loop = time_loop(ctx, 51);
+	uint64_t base = UINT64_MAX, loop = UINT64_MAX;
+	unsigned i, ps = RING0_SLOW_PS;
 
-	ctx->p->facts.ring0_ps = loop > base ? (unsigned)((loop - base) * 1000 / 100) : 1;
+	for (i = 0; i < RING0_ATTEMPTS && ps >= RING0_SLOW_PS; i++) {
+		base = MIN(base, time_loop(ctx, 1));
+		loop = MIN(loop, time_loop(ctx, 51));
+		ps = loop > base ? (unsigned)((loop - base) * 1000 / 100) : 1;
+	}
+	ctx->p->facts.ring0_ps = ps;
 }
 
 /* The word's page is replaced under the guest, and its CPU told so the ordinary way. */
