@@ -235,7 +235,7 @@ static int load_image(const char *path, const char *data, size_t len, const stru
 	if (*img)
 		return 0;
 	free(copy);
-	return sbx_err_wrap(e, "%s: ", path);
+	return sbx_err_wrap(e, "%s", path);
 }
 
 int pol_compile(const struct pol_source *src, int diag_fd, const struct pol_image **img,
