@@ -126,22 +126,23 @@ static int hostfs_lookup(struct vnode *dir, const char *name, struct vnode **out
 	return fd < 0 ? -errno : hostfs_node(fd, dir->mnt, out);
 }
 
+atomic_bool hostfs_no_openat2;
+
 int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct vnode **out)
 {
-	static atomic_bool missing;
 	struct open_how how = {
 		.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 	long fd;
 
-	if (atomic_load_explicit(&missing, memory_order_relaxed))
+	if (atomic_load_explicit(&hostfs_no_openat2, memory_order_relaxed))
 		return -EAGAIN;
 	fd = syscall(SYS_openat2, dir->hostfd, rel, &how, sizeof(how));
 	if (fd >= 0)
 		return hostfs_node((int)fd, dir->mnt, out);
 	if (errno == ENOSYS || errno == EPERM) {
-		atomic_store_explicit(&missing, true, memory_order_relaxed);
+		atomic_store_explicit(&hostfs_no_openat2, true, memory_order_relaxed);
 		return -EAGAIN;
 	}
 	return errno == EXDEV ? -EAGAIN : -errno;

@@ -8,6 +8,9 @@
 
 extern const struct vnode_ops hostfs_ops;
 
+/* The host has no openat2 (before Linux 5.6): found out by trying. Tests set it. */
+extern atomic_bool hostfs_no_openat2;
+
 /* Takes fd (O_PATH), closed on failure. -ENOENT for what must not be seen: other instances of the
  * kernel's own file systems (proc, sysfs, cgroup ...). mnt may be NULL. */
 int hostfs_node(int fd, struct mount *mnt, struct vnode **out);

@@ -42,6 +42,7 @@ unit_tests += \
 	tests/unit/test_parser \
 	tests/unit/test_task \
 	tests/unit/test_path \
+	tests/unit/test_path_slow \
 	tests/unit/test_procfs \
 	tests/unit/test_tmpfs \
 	tests/unit/test_vdso
@@ -87,6 +88,9 @@ tests_unit_test_fdtab_SOURCES = tests/unit/test_fdtab.c tests/unit/file_test.h
 tests_unit_test_fdtab_LDADD = $(file_libs)
 tests_unit_test_path_SOURCES = tests/unit/test_path.c tests/unit/file_test.h
 tests_unit_test_path_LDADD = $(file_libs)
+tests_unit_test_path_slow_SOURCES = $(tests_unit_test_path_SOURCES)
+tests_unit_test_path_slow_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_NO_OPENAT2
+tests_unit_test_path_slow_LDADD = $(file_libs)
 tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
