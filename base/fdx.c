@@ -65,3 +65,24 @@ int fdx_write_all(int fd, const void *p, size_t n)
 	}
 	return 0;
 }
+
+static bool std_closed[3];
+
+int fdx_hold_std(void)
+{
+	int fd;
+
+	for (fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		std_closed[fd] = true;
+		if (open("/dev/null", O_RDWR | O_CLOEXEC) != fd) /* the lowest free one */
+			return -1;
+	}
+	return 0;
+}
+
+bool fdx_std_was_closed(int fd)
+{
+	return fd >= 0 && fd <= 2 && std_closed[fd];
+}

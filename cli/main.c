@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/overflow.h"
 #include "base/suggest.h"
+#include "base/fdx.h"
 #include "cli/cli.h"
 #include "config.h"
 
@@ -83,6 +84,8 @@ int main(int argc, char **argv)
 	int at;
 	size_t i;
 
+	if (fdx_hold_std())
+		return SBX_EXIT_SETUP;
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		usage(stdout);
 		return CLI_OK;

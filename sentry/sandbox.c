@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "audit/record.h"
 #include "base/cleanup.h"
+#include "base/fdx.h"
 #include "base/log.h"
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
@@ -194,7 +195,7 @@ static int install_std_fds(struct proc *p, struct sbx_err **e)
 	int fd;
 
 	for (fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) < 0)
+		if (fdx_std_was_closed(fd) || fcntl(fd, F_GETFD) < 0)
 			continue; /* closed: stays closed */
 		f = file_inherit(fd);
 		if (!f || fdtab_install_at(p->fdtab, f, fd, false) < 0)

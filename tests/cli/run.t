@@ -84,6 +84,10 @@ one_line "a cut policy image is refused" 125 "" "hurt.polc" "$SBX" --policy hurt
 echo input >input
 timeout 20 "$SBX" $tools run /bin/cat <input >o 2>e
 [ "$(cat o)" = input ] && tap_ok "stdin is passed through" || tap_not_ok "stdin is passed through" e
+timeout 20 "$SBX" $tools run /bin/cat <&- >o 2>e
+[ $? = 1 ] && grep -q 'Bad file descriptor' e && tap_ok "a closed stdin stays closed" || tap_not_ok "a closed stdin stays closed" e
+timeout 20 "$SBX" $tools run /bin/ls /proc/self/fd <&- 2>&- >o
+[ "$(tr '\n' ' ' <o)" = "0 1 " ] && tap_ok "nothing of sbx's own is passed on" || tap_not_ok "nothing of sbx's own is passed on" o
 printf 'one\ntwo\n' >lines
 { "$SBX" $tools run /usr/bin/head -n 0; cat; } <lines >o
 [ "$(cat o)" = "$(cat lines)" ] && tap_ok "stdin is not read ahead" || tap_not_ok "stdin is not read ahead" o
