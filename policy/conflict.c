@@ -214,7 +214,11 @@ static unsigned regions_of(struct checker *c, const struct rchain *chains, struc
 		bdd_ref left = BDD_TRUE, f, all;
 		const struct routcome *before = NULL;
 
-		for (const struct routcome *o = k->outs; o && n < MAX_REGIONS; o = o->next) {
+		for (const struct routcome *o = k->outs; o; o = o->next) {
+			if (n == MAX_REGIONS) {
+				c->undecided = true;
+				return n;
+			}
 			all = cond_ref(c, o->cond);
 			f = bdd_and(c->b, left, all);
 			left = bdd_and(c->b, left, bdd_not(c->b, all));
