@@ -18,7 +18,7 @@ guest_tests = \
 	tests/guest/ready_epoll tests/guest/ready_intr tests/guest/ready_pipe tests/guest/ready_poll \
 	tests/guest/tty tests/guest/tty_inject \
 	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
-	tests/guest/mmap tests/guest/mmfiles tests/guest/mmthreads tests/guest/mremap \
+	tests/guest/mmap tests/guest/mmfiles tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
 	tests/guest/threads64 tests/guest/vector \
 	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
 	tests/guest/hello
