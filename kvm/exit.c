@@ -15,6 +15,7 @@
 
 #define VECTOR_DB 1
 #define VECTOR_MC 18
+#define VECTOR_GP 13
 #define VECTOR_PF 14
 #define VECTORS_WITH_ERROR                                                                         \
 	(1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17 | 1u << 21 |       \
@@ -23,7 +24,11 @@
 #define PF_PRESENT 1u
 #define PF_WRITE   2u
 #define PF_USER	   4u
+#define PF_RESERVED 8u
 #define PF_FETCH   16u
+
+/* Unexplained faults in a row at one place before it is taken for a real one. */
+#define SPURIOUS_MAX 1000u
 
 /* The frame that the resume stub pops, and that the system call entry leaves. */
 struct ring_frame *kvm_frame(struct platform_ctx *ctx)
@@ -183,26 +188,39 @@ static bool after_syscall(struct platform_ctx *ctx, uint64_t rip)
 static void syscall_event(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	ev->kind = PLATFORM_SYSCALL;
+	ctx->spurious = 0;
 	ctx->stats.forwarded++;
 }
 
-/* A page fault that the page tables do not explain: they were widened while this CPU still had the
- * narrower entry. Trying again is enough; a limit keeps a real disagreement from looping. */
-static bool spurious(struct platform_ctx *ctx, const struct platform_event *ev)
+/* Do the page tables allow what faulted? Then they were widened while this CPU, or the walk, still had
+ * the narrower entry, and trying again is enough. */
+static bool unexplained(struct platform_ctx *ctx, const struct platform_event *ev)
 {
 	uint64_t pte = kvm_walk(ctx->as, ev->addr);
 
-	if (!pte || !(pte & PTE_U) || (ev->error & 8))
-		return false;
-	if ((ev->error & PF_WRITE) && !(pte & PTE_W))
-		return false;
-	if ((ev->error & PF_FETCH) && (pte & PTE_NX))
-		return false;
+	return pte && !((ev->error & PF_WRITE) && !(pte & PTE_W)) &&
+	       !((ev->error & PF_FETCH) && (pte & PTE_NX));
+}
+
+/* Decides about a page fault. One that stays unexplained (a CPU that reads ring 3's stack with ring 0's
+ * rights, for example) becomes a protection fault: no page that the sentry could map would help. */
+static enum exit_what page_fault(struct platform_ctx *ctx, struct platform_event *ev)
+{
+	if (!unexplained(ctx, ev)) {
+		ctx->spurious = 0;
+		return EXIT_EVENT;
+	}
 	if (ctx->spurious_rip != ctx->regs.rip || ctx->spurious_addr != ev->addr)
 		ctx->spurious = 0;
 	ctx->spurious_rip = ctx->regs.rip;
 	ctx->spurious_addr = ev->addr;
-	return ctx->spurious++ < 16;
+	if ((ev->error & (PF_USER | PF_RESERVED)) == PF_USER && ctx->spurious++ < SPURIOUS_MAX)
+		return EXIT_AGAIN;
+	ctx->spurious = 0;
+	ev->vector = VECTOR_GP;
+	ev->error = 0;
+	ev->addr = 0;
+	return EXIT_EVENT;
 }
 
 static enum exit_what exception(struct platform_ctx *ctx, struct platform_event *ev, unsigned vector,
@@ -244,7 +262,7 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	ev->error = (uint32_t)error;
 	if (vector == VECTOR_PF)
 		ev->addr = cr2 ? *cr2 : kvm_vcpu_cr2(ctx);
-	if (vector == VECTOR_PF && spurious(ctx, ev))
+	if (vector == VECTOR_PF && page_fault(ctx, ev) == EXIT_AGAIN)
 		return EXIT_AGAIN;
 	ctx->stats.faults++;
 	return EXIT_EVENT;

@@ -2,6 +2,7 @@
 AM_TESTS_ENVIRONMENT = \
 	SBX='$(abs_builddir)/sbx$(EXEEXT)'; export SBX; \
 	srcdir='$(abs_srcdir)'; export srcdir; \
+	builddir='$(abs_builddir)'; export builddir; \
 	guestdir='$(abs_builddir)/tests/guest'; export guestdir; \
 	hostiledir='$(abs_builddir)/tests/hostile'; export hostiledir; \
 	netdir='$(abs_builddir)/tests/net'; export netdir; \
@@ -118,8 +119,13 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py tests/programs/script.py
-dist_check_SCRIPTS += tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
+
+# What needs KVM, once more in a virtual machine that emulates AMD's.
+check-svm: all $(check_PROGRAMS) $(check_DATA)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/svm/svm.t
+.PHONY: check-svm
 
 # What needs no /dev/kvm: for sanitizer builds.
 check-host: all
