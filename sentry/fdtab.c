@@ -7,7 +7,7 @@
 #include "sentry/file.h"
 #include "sentry/filelock.h"
 
-#define WORD_BITS 64u
+#define WORD_BITS  64u
 #define FIRST_SIZE 256u /* a multiple of WORD_BITS */
 
 struct fdtab {
@@ -16,9 +16,9 @@ struct fdtab {
 	uint32_t max;	      /* descriptors at or above it are not given out */
 	uint32_t size;	      /* entries allocated: a multiple of WORD_BITS */
 	struct file **file;
-	uint64_t *open;	      /* bit set: descriptor in use */
+	uint64_t *open; /* bit set: descriptor in use */
 	uint64_t *cloexec;
-	uint64_t *full;	      /* bit w set: word w of open is all ones */
+	uint64_t *full; /* bit w set: word w of open is all ones */
 	struct filelock_table *locks;
 };
 

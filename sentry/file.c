@@ -13,7 +13,6 @@
 #include "sentry/task.h"
 #include "sentry/vfs.h"
 
-
 const struct file_ops file_host_ops;
 
 struct file *file_new(const struct file_ops *ops, int hostfd, unsigned flags, enum pol_fdkind kind)
@@ -129,8 +128,8 @@ static int inherited_ready(const struct file *f, short events)
 	return poll(&p, 1, 0) == 0 ? -EAGAIN : 0;
 }
 
-long file_host_call(struct task *t, const struct file *f, long nr, long a1, long a2, long a3, long a4,
-		    long a5)
+long file_host_call(struct task *t, const struct file *f, long nr, long a1, long a2, long a3,
+		    long a4, long a5)
 {
 	long r;
 
@@ -239,8 +238,8 @@ static ssize_t write_counted(struct task *t, struct file *f, const struct iovec 
 	return r;
 }
 
-/* RLIMIT_FSIZE: what of want bytes may be written at off of a regular file. -EFBIG, with SIGXFSZ, when
- * nothing may. */
+/* RLIMIT_FSIZE: what of want bytes may be written at off of a regular file. -EFBIG, with SIGXFSZ,
+ * when nothing may. */
 static ssize_t fsize_room(struct task *t, struct file *f, off_t off, size_t want)
 {
 	rlim_t limit = t->proc->rlim[RLIMIT_FSIZE].rlim_cur;

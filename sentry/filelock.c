@@ -52,7 +52,8 @@ void filelock_table_destroy(struct filelock_table **tp)
 
 	if (!t)
 		return;
-	list_for_each_safe(l, tmp, &t->files, node) {
+	list_for_each_safe(l, tmp, &t->files, node)
+	{
 		list_del(&l->node);
 		lock_file_put(l);
 	}
@@ -66,9 +67,8 @@ static struct lock_file *find(struct filelock_table *t, const struct stat *st)
 {
 	struct lock_file *l;
 
-	list_for_each(l, &t->files, node)
-		if (l->dev == st->st_dev && l->ino == st->st_ino)
-			return l;
+	list_for_each(l, &t->files,
+		      node) if (l->dev == st->st_dev && l->ino == st->st_ino) return l;
 	return NULL;
 }
 
@@ -85,7 +85,8 @@ static int reopen(const struct file *f, unsigned *accmode)
 	return fd;
 }
 
-/* The referenced lock description of f's file, made when create is set. NULL: *err says why, or 0. */
+/* The referenced lock description of f's file, made when create is set. NULL: *err says why, or 0.
+ */
 static struct lock_file *lock_file_get(struct filelock_table *t, struct file *f, bool create,
 				       int *err)
 {
@@ -140,7 +141,8 @@ static int check_mode(const struct file *f, const struct flock *fl)
 	return -EINVAL;
 }
 
-/* Positions relative to the app's descriptor become absolute: the lock's own has another position. */
+/* Positions relative to the app's descriptor become absolute: the lock's own has another position.
+ */
 static int make_absolute(struct task *t, struct file *f, struct flock *fl)
 {
 	off_t pos;
@@ -166,8 +168,8 @@ static int lock_call(struct task *t, int fd, int cmd, struct flock *fl)
 int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, int cmd,
 		   struct flock *fl)
 {
-	static const int ofd[] = {[F_GETLK] = F_OFD_GETLK, [F_SETLK] = F_OFD_SETLK,
-				  [F_SETLKW] = F_OFD_SETLKW};
+	static const int ofd[] = {
+	    [F_GETLK] = F_OFD_GETLK, [F_SETLK] = F_OFD_SETLK, [F_SETLKW] = F_OFD_SETLKW};
 	struct lock_file *l;
 	int r;
 

@@ -1,9 +1,9 @@
 /* POSIX record locks of a process over the host's open-file-description locks.
  *
- * A process' POSIX locks on a file are one set, whichever descriptor they were taken through, and go
- * when the process closes any descriptor of the file. The sentry holds one host description per
- * (process, file) and takes the locks as OFD locks of it, so processes of the sandbox and of the host
- * exclude each other properly. Owner: sentry/filelock.c. */
+ * A process' POSIX locks on a file are one set, whichever descriptor they were taken through, and
+ * go when the process closes any descriptor of the file. The sentry holds one host description per
+ * (process, file) and takes the locks as OFD locks of it, so processes of the sandbox and of the
+ * host exclude each other properly. Owner: sentry/filelock.c. */
 #ifndef SBX_SENTRY_FILELOCK_H
 #define SBX_SENTRY_FILELOCK_H
 

@@ -91,11 +91,12 @@ static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sin
 
 	size_t room = sink->cap - sink->len;
 
-	/* Again only when every entry of a batch was hidden. Records of ours are as long as the host's,
-	 * so what the host returns for the room that is left fits. */
+	/* Again only when every entry of a batch was hidden. Records of ours are as long as the
+	 * host's, so what the host returns for the room that is left fits. */
 	do {
 		start = lseek(f->hostfd, 0, SEEK_CUR);
-		n = syscall(SYS_getdents64, f->hostfd, buf, room < sizeof(buf) ? room : sizeof(buf));
+		n = syscall(SYS_getdents64, f->hostfd, buf,
+			    room < sizeof(buf) ? room : sizeof(buf));
 		if (n < 0) {
 			if (errno != EINVAL)
 				return -errno;
@@ -116,8 +117,8 @@ static int host_getdents(struct task *t, struct file *f, struct dirent_sink *sin
 }
 
 static const struct file_ops host_dir_ops = {
-	.seek = host_dir_seek,
-	.getdents = host_getdents,
+    .seek = host_dir_seek,
+    .getdents = host_getdents,
 };
 
 static enum pol_fdkind kind_of(mode_t type)

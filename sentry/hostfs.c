@@ -31,11 +31,26 @@ static _Atomic uint64_t dev_cache[DEV_CACHE];
 static bool refused_type(unsigned long magic)
 {
 	static const unsigned long refused[] = {
-		PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
-		DEBUGFS_MAGIC, TRACEFS_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC, SMACK_MAGIC,
-		BPF_FS_MAGIC, DEVPTS_SUPER_MAGIC, PSTOREFS_MAGIC, EFIVARFS_MAGIC, BINDERFS_SUPER_MAGIC,
-		NSFS_MAGIC, 0x62656570 /* configfs */, 0x19800202 /* mqueue */,
-		0x65735543 /* fusectl */, 0xabba1974 /* xenfs */, 0x7655821 /* resctrl */,
+	    PROC_SUPER_MAGIC,
+	    SYSFS_MAGIC,
+	    CGROUP_SUPER_MAGIC,
+	    CGROUP2_SUPER_MAGIC,
+	    DEBUGFS_MAGIC,
+	    TRACEFS_MAGIC,
+	    SECURITYFS_MAGIC,
+	    SELINUX_MAGIC,
+	    SMACK_MAGIC,
+	    BPF_FS_MAGIC,
+	    DEVPTS_SUPER_MAGIC,
+	    PSTOREFS_MAGIC,
+	    EFIVARFS_MAGIC,
+	    BINDERFS_SUPER_MAGIC,
+	    NSFS_MAGIC,
+	    0x62656570 /* configfs */,
+	    0x19800202 /* mqueue */,
+	    0x65735543 /* fusectl */,
+	    0xabba1974 /* xenfs */,
+	    0x7655821 /* resctrl */,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
@@ -102,7 +117,8 @@ int hostfs_node(int fd, struct mount *mnt, struct vnode **out)
 	return 0;
 }
 
-/* The root's priv is the host's path of it, which node_path takes off; NULL for the host's own root. */
+/* The root's priv is the host's path of it, which node_path takes off; NULL for the host's own
+ * root. */
 int hostfs_root(const char *host_dir, struct vnode **out)
 {
 	cleanup_free char *real = realpath(host_dir, NULL);
@@ -131,8 +147,8 @@ atomic_bool hostfs_no_openat2;
 int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct vnode **out)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+	    .flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0),
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 	long fd;
 
@@ -181,7 +197,7 @@ static int hostfs_node_path(struct vnode *n, char *buf, size_t size)
 
 /* Status flags of open(2) that go to the host as they are. */
 #define OPEN_FLAGS                                                                                 \
-	(O_ACCMODE | O_APPEND | O_TRUNC | O_NONBLOCK | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT |  \
+	(O_ACCMODE | O_APPEND | O_TRUNC | O_NONBLOCK | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT | \
 	 O_NOATIME)
 
 /* ---- changing names: one checked component below a pinned directory ---- */
@@ -205,8 +221,9 @@ static int finish_create(struct vnode *dir, int fd, unsigned flags, struct vnode
 static int hostfs_create(struct task *t, struct vnode *dir, const char *name, mode_t mode,
 			 unsigned flags, struct vnode **node, struct file **out)
 {
-	int fd = openat(dir->hostfd, name,
-			(int)((flags & OPEN_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC), mode);
+	int fd =
+	    openat(dir->hostfd, name,
+		   (int)((flags & OPEN_FLAGS) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC), mode);
 
 	return fd < 0 ? -errno : finish_create(dir, fd, flags, node, out);
 }
@@ -352,8 +369,8 @@ static int hostfs_statfs(struct vnode *node, struct statfs *st)
 
 /* ---- opening ---- */
 
-/* The node of a fresh resolution is nobody else's: it takes over the opened descriptor, which pins as
- * well as its O_PATH one. So an open file needs one descriptor of the host. */
+/* The node of a fresh resolution is nobody else's: it takes over the opened descriptor, which pins
+ * as well as its O_PATH one. So an open file needs one descriptor of the host. */
 static int open_over(struct vnode *node, int fd, unsigned flags, struct file **out)
 {
 	if (atomic_load(&node->refs) == 1) {
@@ -382,7 +399,8 @@ static int hostfs_open(struct task *t, struct vnode *node, unsigned flags, struc
 	case S_IFIFO:
 		/* Waits for the other end. */
 		snprintf(num, sizeof(num), "%d", node->hostfd);
-		fd = task_host_call(t, SYS_openat, hostproc_fd_self(), (long)num, host_flags, 0, 0, 0);
+		fd = task_host_call(t, SYS_openat, hostproc_fd_self(), (long)num, host_flags, 0, 0,
+				    0);
 		break;
 	default:
 		fd = hostproc_reopen(node->hostfd, host_flags);
@@ -391,19 +409,19 @@ static int hostfs_open(struct task *t, struct vnode *node, unsigned flags, struc
 }
 
 const struct vnode_ops hostfs_ops = {
-	.lookup = hostfs_lookup,
-	.open = hostfs_open,
-	.create = hostfs_create,
-	.mkdir = hostfs_mkdir,
-	.mknod = hostfs_mknod,
-	.symlink = hostfs_symlink,
-	.link = hostfs_link,
-	.unlink = hostfs_unlink,
-	.rename = hostfs_rename,
-	.readlink = hostfs_readlink,
-	.getattr = hostfs_getattr,
-	.setattr = hostfs_setattr,
-	.statfs = hostfs_statfs,
-	.node_path = hostfs_node_path,
-	.release = hostfs_release,
+    .lookup = hostfs_lookup,
+    .open = hostfs_open,
+    .create = hostfs_create,
+    .mkdir = hostfs_mkdir,
+    .mknod = hostfs_mknod,
+    .symlink = hostfs_symlink,
+    .link = hostfs_link,
+    .unlink = hostfs_unlink,
+    .rename = hostfs_rename,
+    .readlink = hostfs_readlink,
+    .getattr = hostfs_getattr,
+    .setattr = hostfs_setattr,
+    .statfs = hostfs_statfs,
+    .node_path = hostfs_node_path,
+    .release = hostfs_release,
 };

@@ -15,18 +15,18 @@ extern atomic_bool hostfs_no_openat2;
  * kernel's own file systems (proc, sysfs, cgroup ...). mnt may be NULL. */
 int hostfs_node(int fd, struct mount *mnt, struct vnode **out);
 
-/* Pins a whole relative path below dir in one call. 0, -ELOOP when a symlink is met (with nofollow, a
- * last one is pinned itself), -EAGAIN when the host cannot do it (then go component by component), or
- * another -errno that is final. */
+/* Pins a whole relative path below dir in one call. 0, -ELOOP when a symlink is met (with nofollow,
+ * a last one is pinned itself), -EAGAIN when the host cannot do it (then go component by
+ * component), or another -errno that is final. */
 int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct vnode **out);
 
-/* Open file over fd of a pinned node. When fd is the node's own descriptor, the node keeps owning it;
- * else it is taken. */
+/* Open file over fd of a pinned node. When fd is the node's own descriptor, the node keeps owning
+ * it; else it is taken. */
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out);
 
-/* Unnamed temporary file (O_TMPFILE) in dir, whose canonical path is dir_path. The node's fixed path,
- * by which the policy judges its linking, is dir_path/#INODE. */
-int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags, struct vnode **node,
-		   struct file **out);
+/* Unnamed temporary file (O_TMPFILE) in dir, whose canonical path is dir_path. The node's fixed
+ * path, by which the policy judges its linking, is dir_path/#INODE. */
+int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
+		   struct vnode **node, struct file **out);
 
 #endif

@@ -18,10 +18,10 @@
 struct walk {
 	struct task *t;
 	unsigned flags;
-	struct vpath *out;  /* out->path is the canonical path of cur while walking */
-	struct vnode *cur;  /* referenced */
+	struct vpath *out; /* out->path is the canonical path of cur while walking */
+	struct vnode *cur; /* referenced */
 	char rest[REST_MAX];
-	char *next;	    /* what is left, inside rest */
+	char *next; /* what is left, inside rest */
 	int links;
 	bool slow;	    /* the next components are taken one by one */
 	bool dotdot;	    /* VFS_PARENT: the path ends with ".." */
@@ -223,8 +223,8 @@ static void skip(struct walk *w, size_t left)
 	}
 }
 
-/* Enters a mount that lies ahead: mount points are found by the text of the path, before any symlink
- * of the host on the way to them. True when it moved. */
+/* Enters a mount that lies ahead: mount points are found by the text of the path, before any
+ * symlink of the host on the way to them. True when it moved. */
 static int enter_mount(struct walk *w, bool *moved)
 {
 	size_t at = w->out->path_len == 1 ? 0 : w->out->path_len;
@@ -314,7 +314,8 @@ static int follow(struct walk *w, struct vnode *link, const char *name, size_t l
 	if (w->flags & VFS_BENEATH)
 		return -EXDEV;
 	if (w->flags & VFS_IN_ROOT) {
-		w->out->path[w->base_len] = '\0'; /* cur is below base: its path starts with base's */
+		w->out->path[w->base_len] =
+		    '\0'; /* cur is below base: its path starts with base's */
 		w->out->path_len = w->base_len;
 		move_to(w, vnode_get(w->base));
 		r = refresh_path(w);
@@ -391,8 +392,8 @@ static int arrive(struct walk *w, struct vnode *node, const struct ahead *a, siz
 	return r;
 }
 
-/* One call for all components ahead but the last. 1 when it went there, 0 when a symlink or the host
- * forbids it, or -errno. */
+/* One call for all components ahead but the last. 1 when it went there, 0 when a symlink or the
+ * host forbids it, or -errno. */
 static int walk_parent(struct walk *w, struct ahead *a)
 {
 	struct vnode *node;
@@ -410,8 +411,8 @@ static int walk_parent(struct walk *w, struct ahead *a)
 	return 1;
 }
 
-/* One call for all components ahead that are plain names. Returns 1 when the walk is done, 0 when it
- * goes on, or -errno. */
+/* One call for all components ahead that are plain names. Returns 1 when the walk is done, 0 when
+ * it goes on, or -errno. */
 static int walk_fast(struct walk *w)
 {
 	struct vnode *node;

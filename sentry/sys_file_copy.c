@@ -34,8 +34,8 @@ static int write_off(struct task *t, uint64_t addr, off_t off)
 	return addr ? gmem_write(t->proc->mm, gptr_at(addr), &off, sizeof(off)) : 0;
 }
 
-/* Copies through the sentry's memory until count bytes, the end of in, or an error. Offsets advance;
- * -1 stands for the file's position. */
+/* Copies through the sentry's memory until count bytes, the end of in, or an error. Offsets
+ * advance; -1 stands for the file's position. */
 static ssize_t copy_slow(struct task *t, struct file *in, off_t *in_off, struct file *out,
 			 off_t *out_off, size_t count)
 {
@@ -85,8 +85,8 @@ long sys_sendfile(struct task *t, struct sysargs *a)
 	if (r)
 		return r;
 	if (on_host(in, out)) {
-		r = task_host_call(t, SYS_sendfile, out->hostfd, in->hostfd, off < 0 ? 0 : (long)&off,
-				   (long)count, 0, 0);
+		r = task_host_call(t, SYS_sendfile, out->hostfd, in->hostfd,
+				   off < 0 ? 0 : (long)&off, (long)count, 0, 0);
 		if (r == -EPIPE)
 			signal_raise(t, SIGPIPE);
 	} else {
@@ -140,8 +140,9 @@ long sys_fadvise64(struct task *t, struct sysargs *a)
 	if ((int64_t)a->raw[2] < 0 || A_UINT(a, 3) > POSIX_FADV_NOREUSE)
 		return -EINVAL;
 	/* posix_fadvise returns its error. */
-	return f->hostfd < 0 ? 0
-			     : -posix_fadvise(f->hostfd, (off_t)a->raw[1], (off_t)a->raw[2], A_INT(a, 3));
+	return f->hostfd < 0
+		   ? 0
+		   : -posix_fadvise(f->hostfd, (off_t)a->raw[1], (off_t)a->raw[2], A_INT(a, 3));
 }
 
 long sys_readahead(struct task *t, struct sysargs *a)

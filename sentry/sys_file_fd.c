@@ -85,8 +85,8 @@ static long set_flags(struct file *f, unsigned flags)
 	if (f->hostfd >= 0 && !f->inherited) {
 		int host = fcntl(f->hostfd, F_GETFL);
 
-		if (host < 0 || fcntl(f->hostfd, F_SETFL,
-				      (host & ~SETFL_HOST) | (int)(flags & SETFL_HOST)))
+		if (host < 0 ||
+		    fcntl(f->hostfd, F_SETFL, (host & ~SETFL_HOST) | (int)(flags & SETFL_HOST)))
 			return -errno;
 	}
 	do

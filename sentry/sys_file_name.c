@@ -1,5 +1,5 @@
-/* Names: directories, links, renaming, the working directory. Each acts on the parent that resolution
- * pinned, by one checked component. */
+/* Names: directories, links, renaming, the working directory. Each acts on the parent that
+ * resolution pinned, by one checked component. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -105,8 +105,8 @@ static long do_link(struct sysargs *a)
 	struct vnode *node = from->node;
 	int r;
 
-	if (from->file && (!node || !(from->file->verbs & POL_V_LINK) ||
-			   sys_link_widens(from->file, to)))
+	if (from->file &&
+	    (!node || !(from->file->verbs & POL_V_LINK) || sys_link_widens(from->file, to)))
 		return -ENOENT; /* as Linux, to callers without privileges */
 	r = check_new(to, false);
 	if (r)

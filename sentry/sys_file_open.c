@@ -7,11 +7,11 @@
 #include "sentry/sys_file.h"
 
 #define HOW_FLAGS                                                                                  \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |       \
-	 O_DSYNC | O_ASYNC | O_DIRECT | KERNEL_O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |      \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |      \
+	 O_DSYNC | O_ASYNC | O_DIRECT | KERNEL_O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |            \
 	 O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
 #define HOW_RESOLVE                                                                                \
-	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH |          \
+	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH |         \
 	 RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
 mode_t sys_create_mode(struct task *t, mode_t mode)
@@ -121,8 +121,8 @@ static int open_new(struct task *t, const struct vpath *v, const struct open_how
 	if (!v->dir->ops->create)
 		return -EACCES;
 	r = v->dir->ops->create(t, v->dir, v->name, sys_create_mode(t, (mode_t)how->mode),
-				(unsigned)how->flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC), &node,
-				out);
+				(unsigned)how->flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC),
+				&node, out);
 	if (r == -EEXIST)
 		return open_raced(t, v, how, out);
 	if (r)

@@ -29,19 +29,19 @@ static struct timespec to_timespec(const struct statx_timestamp *ts)
 static long put_stat(struct task *t, uint64_t addr, const struct statx *x)
 {
 	struct stat st = {
-		.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor),
-		.st_ino = x->stx_ino,
-		.st_nlink = x->stx_nlink,
-		.st_mode = x->stx_mode,
-		.st_uid = x->stx_uid,
-		.st_gid = x->stx_gid,
-		.st_rdev = makedev(x->stx_rdev_major, x->stx_rdev_minor),
-		.st_size = (off_t)x->stx_size,
-		.st_blksize = x->stx_blksize,
-		.st_blocks = (blkcnt_t)x->stx_blocks,
-		.st_atim = to_timespec(&x->stx_atime),
-		.st_mtim = to_timespec(&x->stx_mtime),
-		.st_ctim = to_timespec(&x->stx_ctime),
+	    .st_dev = makedev(x->stx_dev_major, x->stx_dev_minor),
+	    .st_ino = x->stx_ino,
+	    .st_nlink = x->stx_nlink,
+	    .st_mode = x->stx_mode,
+	    .st_uid = x->stx_uid,
+	    .st_gid = x->stx_gid,
+	    .st_rdev = makedev(x->stx_rdev_major, x->stx_rdev_minor),
+	    .st_size = (off_t)x->stx_size,
+	    .st_blksize = x->stx_blksize,
+	    .st_blocks = (blkcnt_t)x->stx_blocks,
+	    .st_atim = to_timespec(&x->stx_atime),
+	    .st_mtim = to_timespec(&x->stx_mtime),
+	    .st_ctim = to_timespec(&x->stx_ctime),
 	};
 
 	return gmem_write(t->proc->mm, gptr_at(addr), &st, sizeof(st));
@@ -95,9 +95,9 @@ static long do_access(struct task *t, struct sysargs *a, unsigned mode)
 	/* A descriptor without a name: its own mode says what it can be used for. */
 	if (!v->node)
 		return (mode & R_OK && !file_can_read(v->file)) ||
-				       (mode & W_OK && !file_can_write(v->file)) || mode & X_OK
-			       ? -EACCES
-			       : 0;
+			       (mode & W_OK && !file_can_write(v->file)) || mode & X_OK
+			   ? -EACCES
+			   : 0;
 	return vfs_access(t, v->node, (int)mode);
 }
 

@@ -343,9 +343,9 @@ static const char *fstype_name(const struct vnode *n)
 	static const struct {
 		unsigned long magic;
 		const char *name;
-	} known[] = {{0xef53, "ext4"},	     {0x9123683e, "btrfs"}, {0x58465342, "xfs"},
-		     {0x01021994, "tmpfs"},  {0x794c7630, "overlay"}, {0xf2f52010, "f2fs"},
-		     {0x2fc12fc1, "zfs"},    {0x73717368, "squashfs"}, {0x858458f6, "ramfs"}};
+	} known[] = {{0xef53, "ext4"},	    {0x9123683e, "btrfs"},    {0x58465342, "xfs"},
+		     {0x01021994, "tmpfs"}, {0x794c7630, "overlay"},  {0xf2f52010, "f2fs"},
+		     {0x2fc12fc1, "zfs"},   {0x73717368, "squashfs"}, {0x858458f6, "ramfs"}};
 	struct statfs sf;
 
 	if (!fstatfs(n->hostfd, &sf))
@@ -370,7 +370,8 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 		r = vfs_mount("/", root, fstype_name(root), NULL, NULL);
 	if (r)
 		return sbx_err_errno(e, -r, "cannot open the host's root directory");
-	if (mount_one("/proc", procfs_root, "proc", e) || mount_one("/sys", sysfs_root, "sysfs", e) ||
+	if (mount_one("/proc", procfs_root, "proc", e) ||
+	    mount_one("/sys", sysfs_root, "sysfs", e) ||
 	    mount_one("/dev", devfs_root, "devtmpfs", e))
 		return -1;
 	return img && (mount_scratch(img, e) || mount_grants(img, e)) ? -1 : 0;
@@ -386,7 +387,8 @@ struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e)
 
 	if (v && fs) {
 		r = vfs_resolve(NULL, AT_FDCWD, cwd, VFS_DIRECTORY, v);
-		if (r == -ENOENT || r == -EACCES) /* hidden by a scratch: the app starts at the top */
+		if (r == -ENOENT ||
+		    r == -EACCES) /* hidden by a scratch: the app starts at the top */
 			r = vfs_resolve(NULL, AT_FDCWD, "/", VFS_DIRECTORY, v);
 	}
 	if (r) {

@@ -249,7 +249,8 @@ static uint32_t moved_verbs(const struct sysargs *a, const struct vpath *from)
 
 	if (a->npaths < 2 || a->path[other].err || !to)
 		return 0;
-	return granted(to) & CONTENT & ~(from->node && from->node->type == S_IFDIR ? 0 : POL_V_LIST);
+	return granted(to) & CONTENT &
+	       ~(from->node && from->node->type == S_IFDIR ? 0 : POL_V_LIST);
 }
 
 bool sys_link_widens(const struct file *f, const struct vpath *to)
