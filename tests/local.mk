@@ -17,7 +17,7 @@ guest_tests = \
 	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
 	tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_intr tests/guest/ready_pipe tests/guest/ready_poll \
-	tests/guest/tty tests/guest/tty_inject \
+	tests/guest/outside tests/guest/tty tests/guest/tty_inject \
 	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
 	tests/guest/mmap tests/guest/mmfiles tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
 	tests/guest/threads64 tests/guest/vector \
@@ -97,7 +97,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
 program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
-kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -119,7 +119,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py tests/programs/script.py
-dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs KVM, once more in a virtual machine that emulates AMD's.
