@@ -88,6 +88,7 @@ sentry_net = \
 	sentry/pipe.c \
 	sentry/poll.c \
 	sentry/ready.h \
+	sentry/signalfd.c sentry/signalfd.h \
 	sentry/sys_epoll.c \
 	sentry/sys_ioctl.c \
 	sentry/sys_msg.c \

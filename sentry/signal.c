@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "sentry/signalfd.h"
 #include "sentry/task.h"
 
 #define QUEUE_MAX ((rlim_t)16384) /* whatever RLIMIT_SIGPENDING says */
@@ -184,6 +185,7 @@ static int send_locked(struct proc *p, struct task *t, const siginfo_t *info)
 	r = enqueue(p, t ? &t->sig->pending : &sh->shared, info);
 	if (r < 0)
 		goto out;
+	signalfd_notify(sig);
 	target = t ? (wants(t, sig) ? t : NULL) : pick_thread(p, sig);
 	if (target)
 		task_interrupt(target);
@@ -264,6 +266,7 @@ void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e)
 	e->overrun = 0;
 	list_append(&q->queue, &e->node);
 	atomic_fetch_or(&q->set, sig_bit(sig));
+	signalfd_notify(sig);
 	target = t ? (wants(t, sig) ? t : NULL) : pick_thread(p, sig);
 	if (target)
 		task_interrupt(target);

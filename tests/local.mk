@@ -17,6 +17,7 @@ guest_tests = \
 	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
 	tests/guest/net_unix \
 	tests/guest/ready_epoll tests/guest/ready_intr tests/guest/ready_pipe tests/guest/ready_poll \
+	tests/guest/ready_signalfd \
 	tests/guest/outside tests/guest/tty tests/guest/tty_inject \
 	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
 	tests/guest/mmap tests/guest/mmfiles tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
