@@ -2,6 +2,7 @@
 #include "sentry/auditx.h"
 
 #include <string.h>
+#include <sys/syscall.h>
 #include "audit/args.h"
 #include "audit/record.h"
 #include "sentry/decode.h"
@@ -18,7 +19,7 @@ static void fill(struct task *t, struct audit_event *ev, uint32_t nr)
 	ev->ppid = p->ppid;
 	ev->exe = p->exe ? p->exe->path : NULL;
 	ev->nr = nr;
-	ev->ip = t->regs->rip;
+	ev->ip = t->regs ? t->regs->rip : 0;
 	ev->phase = atomic_load(&sandbox.phase);
 }
 
@@ -83,6 +84,27 @@ void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdi
 	ev.path = a->path[obj->k].v->path;
 	ev.asked = a->path[obj->k].str;
 	record(t, a, &ev);
+}
+
+void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_verdict *v)
+{
+	struct audit_arg_text text[SYS_MAX_ARGS] = {{.str = asked}};
+	const uint64_t raw[6] = {0};
+	struct audit_event ev;
+	struct buf b = BUF_INIT;
+
+	if (!sandbox.audit || !(v->flags & POL_F_LOG))
+		return;
+	fill(t, &ev, SYS_execve);
+	ev.verdict = *v;
+	ev.obj = AUDIT_OBJ_FILE;
+	ev.verbs = POL_V_EXEC;
+	ev.path = path;
+	ev.asked = asked;
+	audit_args(&b, sysdesc_by_nr(SYS_execve), raw, text);
+	ev.args = b.failed ? NULL : b.data;
+	audit_decision(sandbox.audit, &ev);
+	buf_free(&b);
 }
 
 void auditx_net(struct task *t, const struct sysargs *a, const struct pol_verdict *v,

@@ -21,6 +21,8 @@ void auditx_call(struct task *t, const struct sysargs *a, const struct pol_verdi
 /* The files gate decided on a path. */
 void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
 		 const struct auditx_obj *obj);
+/* The files gate decided on a program or interpreter that sbx itself opens: recorded as execve's. */
+void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_verdict *v);
 /* The net gate decided on an address. */
 void auditx_net(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
 		const struct net_target *target);

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "sentry/auditx.h"
 #include "sentry/hostfs.h"
 #include "sentry/hostproc.h"
 #include "sentry/task.h"
@@ -475,8 +476,10 @@ int vfs_open_exec(struct task *t, const char *path, struct file **out)
 	r = vfs_resolve(t, AT_FDCWD, path, 0, v);
 	if (r)
 		return r;
-	if (sandbox.image)
+	if (sandbox.image) {
 		vfs_judge(v->path, v->path_len, POL_V_EXEC, &verdict);
+		auditx_exec(t, v->path, path, &verdict);
+	}
 	if (verdict.action != POL_ALLOW)
 		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
 	else if (v->node->type != S_IFREG)
