@@ -1,8 +1,8 @@
-/* epoll on host epoll. The app's data goes to the host as it is, so waiting needs no translation; what
- * is kept here is who registered what. Linux's key is (open file, descriptor number): a file that the
- * app has under two numbers can be registered twice, which the host allows only for two host
- * descriptors, so the second registration gets a copy of its own. A registration ends with the file's
- * last descriptor, not with the one it was made by. */
+/* epoll on host epoll. The app's data goes to the host as it is, so waiting needs no translation;
+ * what is kept here is who registered what. Linux's key is (open file, descriptor number): a file
+ * that the app has under two numbers can be registered twice, which the host allows only for two
+ * host descriptors, so the second registration gets a copy of its own. A registration ends with the
+ * file's last descriptor, not with the one it was made by. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -72,7 +72,7 @@ void epoll_destroy_book(struct epoll **epp)
 		return;
 	*epp = NULL;
 	pthread_mutex_lock(&lock);
-	list_for_each_safe(r, tmp, &ep->regs, node)
+	list_for_each_safe (r, tmp, &ep->regs, node)
 		drop(r);
 	pthread_mutex_unlock(&lock);
 	free(ep);
@@ -83,7 +83,7 @@ static struct reg *find(struct epoll *ep, const struct file *f, int fd)
 	struct list *b = bucket_of(f);
 	struct reg *r;
 
-	list_for_each(r, b, watch)
+	list_for_each (r, b, watch)
 		if (r->file == f && r->fd == fd && r->ep == ep)
 			return r;
 	return NULL;
@@ -95,7 +95,7 @@ static bool host_in_use(struct epoll *ep, const struct file *f)
 	struct list *b = bucket_of(f);
 	struct reg *r;
 
-	list_for_each(r, b, watch)
+	list_for_each (r, b, watch)
 		if (r->file == f && r->ep == ep && !r->copied)
 			return true;
 	return false;
@@ -170,7 +170,7 @@ void epoll_forget(struct file *f)
 
 	pthread_mutex_lock(&lock);
 	b = bucket_of(f);
-	list_for_each_safe(r, tmp, b, watch) {
+	list_for_each_safe (r, tmp, b, watch) {
 		if (r->file != f)
 			continue;
 		/* Somebody else may still hold the host's open file: closing is not enough. */

@@ -1,5 +1,6 @@
 /* Sockets. Owner: sentry/net_addr.c (addresses), net_gate.c (what the net gate judges), net_name.c
- * (names of unix sockets), net_cmsg.c (control messages), net_opt.c (options), sys_net.c, sys_msg.c.
+ * (names of unix sockets), net_cmsg.c (control messages), net_opt.c (options), sys_net.c,
+ * sys_msg.c.
  *
  * A socket of the app is a struct file over a host socket; struct sock remembers what it was made
  * as. Addresses are copied in once, decoded, judged, and the handler acts on the decoded copy. */
@@ -26,12 +27,12 @@ struct vpath;
 #define NET_CMSG_MAX 4096 /* bytes of control data in one message, either way */
 
 struct sock {
-	int domain, type, protocol; /* type without the SOCK_ flags */
-	atomic_bool bound;	    /* by the app, so that listen() was judged already */
+	int domain, type, protocol;	/* type without the SOCK_ flags */
+	atomic_bool bound;		/* by the app, so that listen() was judged already */
 	atomic_bool rcvtimeo, sndtimeo; /* set: an interrupted call is not restarted */
 	/* What its messages reach: for SCM_RIGHTS. */
-	atomic_bool peer_inside;	/* the peer is a socket of this sandbox */
-	struct net_name *name;		/* unix: the name it is bound to, or NULL; net_name.c */
+	atomic_bool peer_inside; /* the peer is a socket of this sandbox */
+	struct net_name *name;	 /* unix: the name it is bound to, or NULL; net_name.c */
 };
 
 extern const struct file_ops file_sock_ops;
@@ -51,16 +52,16 @@ int net_addr_parse(const struct sock *s, const struct sockaddr_storage *ss, sock
 
 /* One address that a call uses and that the net gate must judge. */
 struct net_target {
-	uint32_t nverb;		  /* enum pol_nverb */
-	uint32_t alt_nverb;	  /* another verb that is as good; 0: none. See net_call_judge. */
-	struct pol_addr addr;	  /* what is judged; path points into v or text */
+	uint32_t nverb;	      /* enum pol_nverb */
+	uint32_t alt_nverb;   /* another verb that is as good; 0: none. See net_call_judge. */
+	struct pol_addr addr; /* what is judged; path points into v or text */
 	struct sockaddr_storage host; /* what the handler gives to the host */
 	socklen_t host_len;
-	bool inside;		  /* unix: the name can only belong to a socket of this sandbox */
-	bool disconnect;	  /* connect(AF_UNSPEC): nothing to judge */
-	struct vpath *v;	  /* unix: the resolved name, pinned until net_call_release */
+	bool inside;	 /* unix: the name can only belong to a socket of this sandbox */
+	bool disconnect; /* connect(AF_UNSPEC): nothing to judge */
+	struct vpath *v; /* unix: the resolved name, pinned until net_call_release */
 	char text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1]; /* "@name" */
-	struct sockaddr_un app;	  /* unix: the name as the app gave it */
+	struct sockaddr_un app; /* unix: the name as the app gave it */
 	socklen_t app_len;
 };
 
@@ -75,14 +76,15 @@ struct net_call {
 };
 
 /* Finds the addresses that the decoded call uses: bind, connect, listen, sendto, sendmsg, sendmmsg;
- * no other call has any. Resolves unix paths and pins what they name. To be called by dispatch after
- * decoding and before the handler, which refuses to act on what was not prepared. a->net is NULL
- * afterwards when there is nothing to judge. 0, or the call's -errno. */
+ * no other call has any. Resolves unix paths and pins what they name. To be called by dispatch
+ * after decoding and before the handler, which refuses to act on what was not prepared. a->net is
+ * NULL afterwards when there is nothing to judge. 0, or the call's -errno. */
 int net_call_prepare(struct task *t, struct sysargs *a);
 
 /* Judges the prepared addresses of a call in order. True when all may be used; else *v is the
- * refusal and *refused the address. A datagram socket's connect and send are as good as one another:
- * a verb that only the policy's default refuses is allowed when the other one is granted. */
+ * refusal and *refused the address. A datagram socket's connect and send are as good as one
+ * another: a verb that only the policy's default refuses is allowed when the other one is granted.
+ */
 bool net_call_judge(const struct pol_image *img, uint32_t phase, const struct net_call *nc,
 		    struct pol_verdict *v, const struct net_target **refused);
 

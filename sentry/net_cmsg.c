@@ -1,8 +1,8 @@
 /* Control messages. Descriptors that the app sends never leave as such: the host socket carries a
  * token, the write end of a pipe whose read end is kept here with the open file it stands for. The
- * receiver's token is recognised by the pipe's inode. When every copy of a token is gone, received or
- * not, its pipe hangs up and the file is let go. What is received and is no token of ours came from
- * outside of the sandbox: it is closed, and the app sees a truncated control message. */
+ * receiver's token is recognised by the pipe's inode. When every copy of a token is gone, received
+ * or not, its pipe hangs up and the file is let go. What is received and is no token of ours came
+ * from outside of the sandbox: it is closed, and the app sees a truncated control message. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,7 +18,7 @@
 #include "sentry/net.h"
 #include "sentry/task.h"
 
-#define TOKENS_MAX 1024 /* files in flight in the whole sandbox */
+#define TOKENS_MAX  1024 /* files in flight in the whole sandbox */
 #define OVERFLOW_ID 65534
 
 struct token {
@@ -49,7 +49,7 @@ static void collect(struct list *dead)
 	struct pollfd p;
 
 	pthread_mutex_lock(&lock);
-	list_for_each_safe(k, tmp, &tokens, node) {
+	list_for_each_safe (k, tmp, &tokens, node) {
 		p = (struct pollfd){.fd = k->rfd};
 		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLHUP))
 			continue;
@@ -75,7 +75,7 @@ void net_rights_sweep(void)
 		again = false;
 		list_init(&dead);
 		collect(&dead);
-		list_for_each_safe(k, tmp, &dead, node) {
+		list_for_each_safe (k, tmp, &dead, node) {
 			list_del(&k->node);
 			token_free(k);
 		}
@@ -118,7 +118,7 @@ static struct file *token_file(int fd)
 	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
 		return NULL;
 	pthread_mutex_lock(&lock);
-	list_for_each(k, &tokens, node) {
+	list_for_each (k, &tokens, node) {
 		if (k->dev != st.st_dev || k->ino != st.st_ino)
 			continue;
 		f = file_get(k->file);
@@ -140,8 +140,7 @@ void net_rights_done(struct net_rights *r)
 
 /* ---- sending ---- */
 
-static int send_rights(struct task *t, const void *data, size_t len, int *out,
-		       struct net_rights *r)
+static int send_rights(struct task *t, const void *data, size_t len, int *out, struct net_rights *r)
 {
 	struct file *f;
 	int fd, token;

@@ -1,7 +1,7 @@
-/* Names of unix sockets. The host never sees a path that was not resolved and judged: a socket in the
- * host's file system is reached through the pinned descriptor of its directory or of itself, one in a
- * file system of the sentry through an abstract host name, and abstract names carry a random prefix,
- * so that sandboxes do not meet each other. What the app sees is kept here. */
+/* Names of unix sockets. The host never sees a path that was not resolved and judged: a socket in
+ * the host's file system is reached through the pinned descriptor of its directory or of itself,
+ * one in a file system of the sentry through an abstract host name, and abstract names carry a
+ * random prefix, so that sandboxes do not meet each other. What the app sees is kept here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -36,8 +36,8 @@ static void make_prefix(void)
 	snprintf(prefix, sizeof(prefix), "sbx/%016" PRIx64, r);
 }
 
-/* "\0sbx/RANDOM" kind rest: kind is '@' for names as they are, '#' for digests of long ones, '%' for
- * sockets in a file system of the sentry. */
+/* "\0sbx/RANDOM" kind rest: kind is '@' for names as they are, '#' for digests of long ones, '%'
+ * for sockets in a file system of the sentry. */
 static void host_name(struct sockaddr_un *host, socklen_t *host_len, char kind, const void *rest,
 		      size_t len)
 {
@@ -74,7 +74,7 @@ static int connect_sentry_node(struct net_target *target)
 	int err = -ECONNREFUSED;
 
 	pthread_mutex_lock(&lock);
-	list_for_each(n, &names, node) {
+	list_for_each (n, &names, node) {
 		if (n->mnt != node->mnt || n->ino != node->ino)
 			continue;
 		memcpy(&target->host, &n->host, sizeof(n->host));
@@ -97,7 +97,7 @@ static bool bound_here(int fd)
 	if (fstat(fd, &st))
 		return false;
 	pthread_mutex_lock(&lock);
-	list_for_each(n, &names, node)
+	list_for_each (n, &names, node)
 		found = found || (n->dirfd >= 0 && n->dev == st.st_dev && n->ino == st.st_ino);
 	pthread_mutex_unlock(&lock);
 	return found;
@@ -119,8 +119,8 @@ int net_name_connect(struct net_target *target)
 		return connect_sentry_node(target);
 	memset(host, 0, sizeof(*host));
 	host->sun_family = AF_UNIX;
-	target->host_len = PATH_OFF + 1 +
-			   snprintf(host->sun_path, SUN_MAX, "/proc/self/fd/%d", node->hostfd);
+	target->host_len =
+		PATH_OFF + 1 + snprintf(host->sun_path, SUN_MAX, "/proc/self/fd/%d", node->hostfd);
 	target->inside = bound_here(node->hostfd);
 	return 0;
 }
@@ -289,7 +289,7 @@ void net_name_translate(struct sockaddr_storage *ss, socklen_t *len)
 	if (*len <= PATH_OFF || ss->ss_family != AF_UNIX || strip_prefix(un, len))
 		return;
 	pthread_mutex_lock(&lock);
-	list_for_each(n, &names, node) {
+	list_for_each (n, &names, node) {
 		if (n->host_len != *len || memcmp(&n->host, un, *len))
 			continue;
 		memcpy(un, &n->app, n->app_len);

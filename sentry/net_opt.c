@@ -1,6 +1,6 @@
-/* Socket options: only what the table lists reaches the host. Others are ENOPROTOOPT, which programs
- * know how to live without; those that would reach past the policy (source routes, filters, raw
- * headers, device binding) are EPERM. */
+/* Socket options: only what the table lists reaches the host. Others are ENOPROTOOPT, which
+ * programs know how to live without; those that would reach past the policy (source routes,
+ * filters, raw headers, device binding) are EPERM. */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -22,7 +22,7 @@
 #define SO_SNDTIMEO_NEW 67
 #endif
 
-#define OPT_MAX 256
+#define OPT_MAX	    256
 #define OVERFLOW_ID 65534
 
 enum { GET = 1, SET = 2, BOTH = 3, REFUSED = 4 };
@@ -33,9 +33,18 @@ struct opt {
 	uint8_t how;
 };
 
-#define INT_OPT(level, name, how) {level, name, sizeof(int), sizeof(int), how}
-#define IP_OPT(name) {IPPROTO_IP, name, 1, sizeof(int), BOTH}
-#define REFUSE(level, name) {level, name, 0, 0, REFUSED}
+#define INT_OPT(level, name, how)                                                                  \
+	{                                                                                          \
+		level, name, sizeof(int), sizeof(int), how                                         \
+	}
+#define IP_OPT(name)                                                                               \
+	{                                                                                          \
+		IPPROTO_IP, name, 1, sizeof(int), BOTH                                             \
+	}
+#define REFUSE(level, name)                                                                        \
+	{                                                                                          \
+		level, name, 0, 0, REFUSED                                                         \
+	}
 
 static const struct opt options[] = {
 	INT_OPT(SOL_SOCKET, SO_DEBUG, GET),

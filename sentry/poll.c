@@ -17,9 +17,9 @@
 #define SETS_MAX  65536 /* descriptors that select looks at */
 #define WORD_BITS 64
 
-#define SEL_IN	(POLLIN | POLLRDNORM | POLLRDBAND)
-#define SEL_OUT (POLLOUT | POLLWRNORM | POLLWRBAND)
-#define SEL_EX	POLLPRI
+#define SEL_IN	   (POLLIN | POLLRDNORM | POLLRDBAND)
+#define SEL_OUT	   (POLLOUT | POLLWRNORM | POLLWRBAND)
+#define SEL_EX	   POLLPRI
 #define FILE_READY (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
 
 /* ---- time ---- */
@@ -239,7 +239,8 @@ long sys_poll(struct task *t, struct sysargs *a)
 	return -ERESTART_RESTARTBLOCK;
 }
 
-/* The end of a wait whose timeout is updated in place: it can be restarted only when that worked. */
+/* The end of a wait whose timeout is updated in place: it can be restarted only when that worked.
+ */
 static long finish_timed(struct task *t, long r, struct gptr timeout, uint64_t deadline,
 			 bool timeval)
 {

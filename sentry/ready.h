@@ -47,7 +47,8 @@ uint64_t ready_left(uint64_t deadline);
 int ready_read_timespec(struct task *t, struct gptr p, uint64_t *ns);
 int ready_read_timeval(struct task *t, struct gptr p, uint64_t *ns);
 
-/* Puts the signal mask at p (size bytes; NULL: none) in force until the call returns. 0 or -errno. */
+/* Puts the signal mask at p (size bytes; NULL: none) in force until the call returns. 0 or -errno.
+ */
 int ready_push_mask(struct task *t, struct gptr p, uint64_t size);
 
 #endif

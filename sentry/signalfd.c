@@ -1,6 +1,7 @@
-/* signalfd over the sentry's own signal queues. The host descriptor is an eventfd that is poked when a
- * signal of the mask is queued, so that poll and epoll see it; reading takes the signals off the queues.
- * A poke can outlive its signal (another thread took it): then reading says EAGAIN or waits. */
+/* signalfd over the sentry's own signal queues. The host descriptor is an eventfd that is poked
+ * when a signal of the mask is queued, so that poll and epoll see it; reading takes the signals off
+ * the queues. A poke can outlive its signal (another thread took it): then reading says EAGAIN or
+ * waits. */
 #include "sentry/signalfd.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ void signalfd_notify(int sig)
 	if (!nr_sigfds)
 		return;
 	pthread_mutex_lock(&lock);
-	list_for_each(s, &sigfds, node)
+	list_for_each (s, &sigfds, node)
 		if (atomic_load(&s->mask) & sig_bit(sig))
 			poke(s);
 	pthread_mutex_unlock(&lock);
@@ -47,8 +48,8 @@ void signalfd_notify(int sig)
 
 static bool any_pending(const struct task *t, uint64_t mask)
 {
-	return (atomic_load(&t->sig->pending.set) |
-		atomic_load(&t->proc->sighand->shared.set)) & mask;
+	return (atomic_load(&t->sig->pending.set) | atomic_load(&t->proc->sighand->shared.set)) &
+	       mask;
 }
 
 /* ---- reading ---- */
@@ -173,7 +174,8 @@ static void sigfd_release(struct file *f)
 	f->priv = NULL;
 }
 
-static ssize_t sigfd_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+static ssize_t sigfd_write(struct task *t, struct file *f, const struct iovec *iov, int n,
+			   off_t off)
 {
 	return -EINVAL;
 }

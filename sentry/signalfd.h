@@ -2,8 +2,8 @@
 #ifndef SBX_SENTRY_SIGNALFD_H
 #define SBX_SENTRY_SIGNALFD_H
 
-/* A signal was queued, for the process or one thread: wakes who waits for it on a descriptor. Called with
- * the signal locks held; takes none of them. */
+/* A signal was queued, for the process or one thread: wakes who waits for it on a descriptor.
+ * Called with the signal locks held; takes none of them. */
 void signalfd_notify(int sig);
 
 #endif

@@ -116,8 +116,8 @@ static int restart_wait(struct task *t)
 
 	if (!f)
 		return -EBADF;
-	r = f->ops == &epoll_ops ? wait_events(t, f, gptr_at(t->restart_arg[1]),
-					       t->restart_arg[2], t->restart_arg[3])
+	r = f->ops == &epoll_ops ? wait_events(t, f, gptr_at(t->restart_arg[1]), t->restart_arg[2],
+					       t->restart_arg[3])
 				 : -EINVAL;
 	file_put(f);
 	return r == -ERESTARTSYS ? -ERESTART_RESTARTBLOCK : r;

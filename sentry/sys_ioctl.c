@@ -14,9 +14,9 @@
 #define ARG_BYTES	    64
 
 #define ON(kind) (1u << (kind))
-#define STREAMS (ON(POL_FD_PIPE) | ON(POL_FD_SOCKET) | ON(POL_FD_TTY))
-#define TTY	ON(POL_FD_TTY)
-#define SOCKET	ON(POL_FD_SOCKET)
+#define STREAMS	 (ON(POL_FD_PIPE) | ON(POL_FD_SOCKET) | ON(POL_FD_TTY))
+#define TTY	 ON(POL_FD_TTY)
+#define SOCKET	 ON(POL_FD_SOCKET)
 
 enum dir {
 	NONE,  /* no argument */

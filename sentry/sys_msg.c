@@ -1,5 +1,5 @@
-/* The send and recv families. Payload goes in place between the host and pinned app memory; names and
- * control data are copies. */
+/* The send and recv families. Payload goes in place between the host and pinned app memory; names
+ * and control data are copies. */
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -16,11 +16,10 @@
 #include "sentry/sys.h"
 
 #define SEND_FLAGS                                                                                 \
-	(MSG_OOB | MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL | MSG_MORE | \
-	 MSG_FASTOPEN)
-#define RECV_FLAGS                                                                                 \
-	(MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_ERRQUEUE)
-#define RW_MAX 0x7ffff000ul /* MAX_RW_COUNT */
+	(MSG_OOB | MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL |           \
+	 MSG_MORE | MSG_FASTOPEN)
+#define RECV_FLAGS (MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_ERRQUEUE)
+#define RW_MAX	   0x7ffff000ul /* MAX_RW_COUNT */
 
 /* One message of the app, copied: what both directions need. */
 struct message {
@@ -96,8 +95,8 @@ static bool keeps_boundaries(const struct message *m)
 	return m->sock->type != SOCK_STREAM;
 }
 
-/* One host call over what can be pinned of the rest. *all is set when that was all of it, or when the
- * host took or gave less than was pinned: then there is no more to do. */
+/* One host call over what can be pinned of the rest. *all is set when that was all of it, or when
+ * the host took or gave less than was pinned: then there is no more to do. */
 static ssize_t transfer(struct message *m, long nr, bool receive, bool *all)
 {
 	struct gmem_pin pin;
@@ -313,8 +312,7 @@ long sys_recvfrom(struct task *t, struct sysargs *a)
 		   sizeof(*(val)))
 
 /* Gives the app name, control data and flags of a received message. 0 or -errno. */
-static int recv_results(struct message *m, struct gptr hdr, const struct msghdr *app,
-			bool cloexec)
+static int recv_results(struct message *m, struct gptr hdr, const struct msghdr *app, bool cloexec)
 {
 	_Alignas(struct cmsghdr) char control[NET_CMSG_MAX] = {0};
 	struct mm *mm = m->t->proc->mm;

@@ -231,8 +231,8 @@ long sys_connect(struct task *t, struct sysargs *a)
 	r = task_host_call(t, SYS_connect, a->file[0]->hostfd, (long)&tg->host, tg->host_len, 0, 0,
 			   0);
 	if (!r && s->domain == AF_UNIX)
-		s->peer_inside = s->type == SOCK_DGRAM ? tg->inside
-						       : peer_is_us(a->file[0]->hostfd);
+		s->peer_inside =
+			s->type == SOCK_DGRAM ? tg->inside : peer_is_us(a->file[0]->hostfd);
 	return r == -ERESTARTSYS && s->sndtimeo ? -EINTR : r;
 }
 
@@ -257,8 +257,9 @@ int net_addr_write(struct task *t, const struct sockaddr_storage *ss, socklen_t 
 	return gmem_write(t->proc->mm, lenp, &len, sizeof(len));
 }
 
-/* The next connection of a listening socket: host descriptor or -errno. Whoever finds the host name of
- * an abstract socket could connect to it; such names are the sandbox's own, so strangers are sent away. */
+/* The next connection of a listening socket: host descriptor or -errno. Whoever finds the host name
+ * of an abstract socket could connect to it; such names are the sandbox's own, so strangers are
+ * sent away. */
 static long next_connection(struct task *t, struct file *f, unsigned flags,
 			    struct sockaddr_storage *ss, socklen_t *len)
 {
