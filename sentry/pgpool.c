@@ -16,6 +16,7 @@
 #define NONE	      UINT32_MAX
 #define DIRTY_RUNS    64
 #define DIRTY_MAX     1024 /* pages waiting for the host to drop their contents */
+#define RANGES_MAX    32768 /* each costs the host's process mappings, of which it has 65530 */
 #define SLACK_PAGES   1024 /* that the sentry may grow by without it being the program's fault */
 #define WINDOW_MAX    (8ull << 40)
 #define PAGES_OF(len) ((len) >> PGPOOL_SHIFT)
@@ -58,6 +59,7 @@ static struct {
 	uint64_t dirty_pages;
 	struct extent *free_extents; /* by offset */
 	struct list ranges;
+	unsigned nr_ranges;
 	uint64_t used;	       /* anonymous pages in use */
 	uint64_t limit;	       /* pages; 0: none */
 	uint64_t check_at;     /* look at the host's figure when used gets here */
@@ -583,7 +585,9 @@ int pgrange_create(uint64_t len, struct pgrange **out)
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&pool.lock);
-	if (!extent_take(len, &r->off)) {
+	if (pool.nr_ranges >= RANGES_MAX) {
+		ret = -ENOMEM;
+	} else if (!extent_take(len, &r->off)) {
 		ret = extent_grow(len);
 		if (!ret && !extent_take(len, &r->off))
 			ret = -ENOMEM;
@@ -592,6 +596,7 @@ int pgrange_create(uint64_t len, struct pgrange **out)
 		r->len = len;
 		r->refs = 1;
 		list_prepend(&pool.ranges, &r->node);
+		pool.nr_ranges++;
 	}
 	pthread_mutex_unlock(&pool.lock);
 	if (ret)
@@ -631,6 +636,7 @@ void pgrange_put(struct pgrange *r)
 					PLATFORM_BACKING_PRIVATE_RW);
 	extent_free(r->off, r->len);
 	list_del(&r->node);
+	pool.nr_ranges--;
 	pthread_mutex_unlock(&pool.lock);
 	free(r);
 }

@@ -20,7 +20,7 @@ guest_tests = \
 	tests/guest/ready_signalfd \
 	tests/guest/outside tests/guest/tty tests/guest/tty_inject \
 	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
-	tests/guest/mmap tests/guest/mmfiles tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
+	tests/guest/mmap tests/guest/mmfiles tests/guest/mmflood tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
 	tests/guest/threads64 tests/guest/vector \
 	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
 	tests/guest/hello
