@@ -30,6 +30,7 @@ struct sock {
 	int domain, type, protocol;	/* type without the SOCK_ flags */
 	atomic_bool bound;		/* by the app, so that listen() was judged already */
 	atomic_bool rcvtimeo, sndtimeo; /* set: an interrupted call is not restarted */
+	atomic_int linger; /* seconds the app asked for, when the host waits for fewer */
 	/* What its messages reach: for SCM_RIGHTS. */
 	atomic_bool peer_inside; /* the peer is a socket of this sandbox */
 	struct net_name *name;	 /* unix: the name it is bound to, or NULL; net_name.c */

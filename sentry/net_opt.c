@@ -24,6 +24,7 @@
 
 #define OPT_MAX	    256
 #define OVERFLOW_ID 65534
+#define LINGER_MAX  5 /* seconds that closing may take: nothing can interrupt it */
 
 enum { GET = 1, SET = 2, BOTH = 3, REFUSED = 4 };
 
@@ -185,12 +186,22 @@ static void fix_peercred(struct task *t, struct ucred *c)
 		c->gid = c->gid == getgid() ? t->proc->gid : OVERFLOW_ID;
 }
 
+static void set_linger(struct sock *s, struct linger *l)
+{
+	s->linger = 0;
+	if (!l->l_onoff || (l->l_linger >= 0 && l->l_linger <= LINGER_MAX))
+		return;
+	s->linger = l->l_linger;
+	l->l_linger = LINGER_MAX;
+}
+
 long net_getsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
 		    struct gptr lenp)
 {
 	union {
 		uint8_t bytes[OPT_MAX];
 		struct ucred cred;
+		struct linger linger;
 	} u = {0};
 	const struct opt *o;
 	socklen_t n;
@@ -210,6 +221,8 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return -errno;
 	if (level == SOL_SOCKET && name == SO_PEERCRED)
 		fix_peercred(t, &u.cred);
+	if (level == SOL_SOCKET && name == SO_LINGER && u.linger.l_onoff && net_sock(f)->linger)
+		u.linger.l_linger = net_sock(f)->linger;
 	len = MIN((int)n, len);
 	if (gmem_write(t->proc->mm, val, &u, len))
 		return -EFAULT;
@@ -244,6 +257,8 @@ long net_setsockopt(struct task *t, struct file *f, int level, int name, struct 
 	len = MIN(len, (uint32_t)o->max);
 	if (gmem_read(t->proc->mm, buf, val, len))
 		return -EFAULT;
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		set_linger(net_sock(f), (struct linger *)buf);
 	if (setsockopt(f->hostfd, level, name, buf, len))
 		return -errno;
 	if (level == SOL_SOCKET)

@@ -131,6 +131,12 @@ static void options(int s)
 	SAY(getsockopt(s, SOL_SOCKET, SO_ACCEPTCONN, &v, &n));
 	SAY(setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
 	SAY(setsockopt(s, SOL_SOCKET, SO_LINGER, &l, 4));
+	l.l_linger = 1000;
+	SAY(setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
+	n = sizeof(l);
+	SAY(getsockopt(s, SOL_SOCKET, SO_LINGER, &l, &n));
+	printf("linger %d %d len %u\n", l.l_onoff, l.l_linger, n);
+	n = sizeof(int);
 	SAY(setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, NULL, sizeof(v)));
 	SAY(getsockopt(s, SOL_SOCKET, SO_TYPE, NULL, &n));
 	n = 2;
