@@ -19,6 +19,7 @@
 	(MSG_OOB | MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL |           \
 	 MSG_MORE | MSG_FASTOPEN)
 #define RECV_FLAGS (MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_ERRQUEUE)
+#define BOUNCE_MAX (1ul << 18) /* no datagram is longer */
 #define RW_MAX	   0x7ffff000ul /* MAX_RW_COUNT */
 
 /* One message of the app, copied: what both directions need. */
@@ -95,6 +96,47 @@ static bool keeps_boundaries(const struct message *m)
 	return m->sock->type != SOCK_STREAM;
 }
 
+/* Copies between buf and the app's buffers, at most n bytes. 0 or -EFAULT. */
+static int copy_iov(const struct message *m, char *buf, size_t n, bool to_app)
+{
+	struct mm *mm = m->t->proc->mm;
+
+	for (size_t i = 0; i < m->niov && n; i++) {
+		size_t k = MIN(n, m->iov[i].iov_len);
+		struct gptr p = gptr_at((uintptr_t)m->iov[i].iov_base);
+
+		if (k && (to_app ? gmem_write(mm, p, buf, k) : gmem_read(mm, buf, p, k)))
+			return -EFAULT;
+		buf += k;
+		n -= k;
+	}
+	return 0;
+}
+
+/* A datagram whose buffers are in too many pieces, by way of one of ours. */
+static ssize_t bounce(struct message *m, long nr, bool receive)
+{
+	size_t size = MIN(m->left, BOUNCE_MAX);
+	cleanup_free char *buf = NULL;
+	struct iovec iov;
+	ssize_t r;
+
+	if (!receive && m->left > BOUNCE_MAX)
+		return -EMSGSIZE;
+	buf = malloc(size);
+	if (!buf)
+		return -ENOMEM;
+	if (!receive && copy_iov(m, buf, size, false))
+		return -EFAULT;
+	iov = (struct iovec){buf, size};
+	m->host.msg_iov = &iov;
+	m->host.msg_iovlen = 1;
+	r = task_host_call(m->t, nr, m->file->hostfd, (long)&m->host, m->flags, 0, 0, 0);
+	if (receive && r > 0 && copy_iov(m, buf, MIN((size_t)r, size), true))
+		return -EFAULT;
+	return r;
+}
+
 /* One host call over what can be pinned of the rest. *all is set when that was all of it, or when
  * the host took or gave less than was pinned: then there is no more to do. */
 static ssize_t transfer(struct message *m, long nr, bool receive, bool *all)
@@ -110,10 +152,11 @@ static ssize_t transfer(struct message *m, long nr, bool receive, bool *all)
 		if (err)
 			return err;
 	}
-	/* A datagram is sent whole or not at all. */
-	if (!receive && keeps_boundaries(m) && pin.total < m->left) {
+	/* A datagram goes whole or not at all; what could not be pinned may be but scattered. */
+	if (keeps_boundaries(m) && pin.total < m->left && (!receive || pin.total < BOUNCE_MAX)) {
 		gmem_unpin(&pin);
-		return pin.niov == GMEM_IOV_MAX ? -EMSGSIZE : -EFAULT;
+		*all = true;
+		return bounce(m, nr, receive);
 	}
 	m->host.msg_iov = pin.iov;
 	m->host.msg_iovlen = pin.niov;

@@ -86,6 +86,29 @@ static void pktinfo(int tx, struct sockaddr_in *to, int rx)
 	setsockopt(rx, IPPROTO_IP, IP_RECVTTL, &one, sizeof(one));
 }
 
+/* A datagram in more pieces than any table of the implementation holds. */
+static void pieces(int tx, struct sockaddr_in *to, int rx)
+{
+	static char out[1000][8], in[1000][8];
+	struct iovec o[1000], i[1000];
+	struct msghdr m = {.msg_name = to, .msg_namelen = sizeof(*to), .msg_iov = o, .msg_iovlen = 1000};
+	struct msghdr r = {.msg_iov = i, .msg_iovlen = 1000};
+
+	for (int k = 0; k < 1000; k++) {
+		snprintf(out[k], sizeof(out[k]), "%03d", k);
+		o[k] = (struct iovec){out[k], 3};
+		i[k] = (struct iovec){in[k], 3};
+	}
+	SAY(sendmsg(tx, &m, 0));
+	SAY(recvmsg(rx, &r, 0));
+	printf("equal %d truncated %d\n", !memcmp(out, in, sizeof(out)), r.msg_flags & MSG_TRUNC);
+	m.msg_iovlen = 1025;
+	SAY(sendmsg(tx, &m, 0));
+	o[999].iov_base = (void *)16;
+	m.msg_iovlen = 1000;
+	SAY(sendmsg(tx, &m, 0));
+}
+
 int main(void)
 {
 	int rx = udp(), tx = udp();
@@ -120,5 +143,6 @@ int main(void)
 	SAY(listen(tx, 1));
 	batches(tx, &to, rx);
 	pktinfo(tx, &to, rx);
+	pieces(tx, &to, rx);
 	return 0;
 }
