@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/filelock.h"
 
 #define WORD_BITS  64u
 #define FIRST_SIZE 256u /* a multiple of WORD_BITS */
+#define RESERVE	   64u	/* host descriptors that sbx keeps for itself */
 
 struct fdtab {
 	atomic_int refs;
@@ -105,6 +107,19 @@ static uint32_t lowest_free(const struct fdtab *t, uint32_t min)
 		return w < nw ? w * WORD_BITS + (uint32_t)__builtin_ctzll(~t->open[w]) : t->size;
 	}
 	return t->size;
+}
+
+uint32_t fdtab_limit(uint64_t want)
+{
+	static _Atomic uint64_t cap; /* asked once: the host filter may forbid it later */
+	struct rlimit host;
+
+	if (!atomic_load(&cap)) {
+		if (getrlimit(RLIMIT_NOFILE, &host) || host.rlim_cur > 1u << 20)
+			host.rlim_cur = 1u << 20;
+		atomic_store(&cap, host.rlim_cur > 2 * RESERVE ? host.rlim_cur - RESERVE : RESERVE);
+	}
+	return (uint32_t)MIN(want, atomic_load(&cap));
 }
 
 struct fdtab *fdtab_create(uint32_t max)

@@ -109,6 +109,8 @@ bool dirent_emit(struct dirent_sink *sink, uint64_t ino, int64_t next_off, unsig
 /* ---- descriptor tables ---- */
 
 struct fdtab;
+/* The table size that stands for a limit of want: less when the host would run out of descriptors. */
+uint32_t fdtab_limit(uint64_t want);
 struct fdtab *fdtab_create(uint32_t max);
 struct fdtab *fdtab_get(struct fdtab *t);
 void fdtab_put(struct fdtab *t);

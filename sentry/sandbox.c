@@ -225,7 +225,7 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	p->start_ns = (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
 	set_rlimits(p);
-	p->fdtab = fdtab_create((uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)1 << 20));
+	p->fdtab = fdtab_create(fdtab_limit(p->rlim[RLIMIT_NOFILE].rlim_cur));
 	if (!p->fdtab)
 		return sbx_err_set(e, "out of memory");
 	for (sig = 1; sig <= SIGNAL_MAX; sig++)

@@ -308,7 +308,7 @@ static void rlimit_apply(struct proc *p, unsigned res)
 {
 	switch (res) {
 	case RLIMIT_NOFILE:
-		fdtab_set_max(p->fdtab, (uint32_t)MIN(p->rlim[res].rlim_cur, (rlim_t)1 << 20));
+		fdtab_set_max(p->fdtab, fdtab_limit(p->rlim[res].rlim_cur));
 		break;
 	case RLIMIT_AS:
 	case RLIMIT_DATA:
