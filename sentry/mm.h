@@ -67,7 +67,7 @@ struct mm_layout *mm_layout(struct mm *mm);
 
 /* Bytes: for /proc/self/status, statm, rusage. */
 struct mm_usage {
-	uint64_t vsize, rss, rss_peak, data, stack, text, locked, swap;
+	uint64_t vsize, vsize_peak, rss, rss_peak, data, stack, text, locked, swap;
 };
 void mm_usage(struct mm *mm, struct mm_usage *out);
 

@@ -83,7 +83,7 @@ struct mm {
 	uint64_t brk;
 	struct mm_layout layout;
 	uint64_t limit_as, limit_data, limit_stack;
-	uint64_t vsize, data, text, stack, locked; /* bytes */
+	uint64_t vsize, vsize_peak, data, text, stack, locked; /* bytes */
 	unsigned lock_future; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
 };
 

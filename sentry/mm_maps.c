@@ -90,20 +90,21 @@ void mm_print_maps(struct mm *mm, struct buf *out)
 
 void mm_usage(struct mm *mm, struct mm_usage *out)
 {
-	uint64_t host = pgpool_resident_all();
 	struct rusage ru;
 
 	memset(out, 0, sizeof(*out));
 	pthread_mutex_lock(&mm->lock);
 	out->vsize = mm->vsize;
+	out->vsize_peak = mm->vsize_peak;
 	out->data = mm->data;
 	out->stack = mm->stack;
 	out->text = mm->text;
 	out->locked = mm->locked;
 	pthread_mutex_unlock(&mm->lock);
-	/* The host counts the sentry's own few pages in; a program cannot have more than it mapped. */
-	out->rss = MIN(host, out->vsize);
+	/* The host counts what the sentry has grown by as well: not more than was mapped is said. */
+	out->rss = MIN(pgpool_resident(), out->vsize);
 	out->rss_peak = out->rss;
 	if (!getrusage(RUSAGE_SELF, &ru))
-		out->rss_peak = MAX(out->rss, (uint64_t)ru.ru_maxrss * 1024);
+		out->rss_peak = MAX(out->rss, MIN(pgpool_program_share((uint64_t)ru.ru_maxrss * 1024),
+						  out->vsize_peak));
 }

@@ -63,7 +63,8 @@ static struct {
 	uint64_t used;	       /* anonymous pages in use */
 	uint64_t limit;	       /* pages; 0: none */
 	uint64_t check_at;     /* look at the host's figure when used gets here */
-	uint64_t own;	       /* pages that the sentry itself had at the start */
+	/* Pages that the sentry itself had at the start: anonymous, all. */
+	uint64_t own, own_all;
 	int statm;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .statm = -1};
 
@@ -113,6 +114,7 @@ int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 	list_init(&pool.ranges);
 	pool.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pool.own = resident_pages(false);
+	pool.own_all = resident_pages(true);
 	pool.limit = PAGES_OF(limit_bytes);
 	if (limit_bytes && !pool.limit)
 		pool.limit = 1;
@@ -493,9 +495,14 @@ uint64_t pgpool_limit(void)
 	return pool.limit << PGPOOL_SHIFT;
 }
 
-uint64_t pgpool_resident_all(void)
+uint64_t pgpool_program_share(uint64_t bytes)
 {
-	return resident_pages(true) << PGPOOL_SHIFT;
+	return bytes - MIN(bytes, pool.own_all << PGPOOL_SHIFT);
+}
+
+uint64_t pgpool_resident(void)
+{
+	return pgpool_program_share(resident_pages(true) << PGPOOL_SHIFT);
 }
 
 bool pgpool_over_limit(void)

@@ -66,8 +66,11 @@ void pgrange_punch(uint64_t off, uint64_t len);
 uint64_t pgpool_used(void);
 uint64_t pgpool_limit(void);
 
-/* Bytes the host really holds for this process; 0 when it cannot be told. */
-uint64_t pgpool_resident_all(void);
+/* Bytes that the host holds for the program; 0 when it cannot be told. */
+uint64_t pgpool_resident(void);
+
+/* Of so many bytes held for the whole process, those that are not the sentry's own. */
+uint64_t pgpool_program_share(uint64_t bytes);
 
 /* True when the sandbox holds more memory than its limit allows. For the housekeeper. */
 bool pgpool_over_limit(void);

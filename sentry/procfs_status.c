@@ -239,7 +239,7 @@ static void status_memory(const struct snapshot *s, struct buf *out)
 		const char *name;
 		uint64_t bytes;
 	} rows[] = {
-		{"VmPeak", m->vsize},	{"VmSize", m->vsize}, {"VmLck", m->locked}, {"VmPin", 0},
+		{"VmPeak", m->vsize_peak}, {"VmSize", m->vsize}, {"VmLck", m->locked}, {"VmPin", 0},
 		{"VmHWM", m->rss_peak}, {"VmRSS", m->rss},    {"RssAnon", m->rss},  {"RssFile", 0},
 		{"RssShmem", 0},	{"VmData", m->data},  {"VmStk", m->stack},  {"VmExe", exe},
 		{"VmLib", m->text > exe ? m->text - exe : 0}, {"VmPTE", 0},	    {"VmSwap", m->swap},

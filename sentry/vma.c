@@ -228,6 +228,8 @@ void vma_count(struct mm *mm, const struct vma *v, int sign)
 	uint64_t n = sign > 0 ? vma_len(v) : -vma_len(v);
 
 	mm->vsize += n;
+	if (mm->vsize > mm->vsize_peak)
+		mm->vsize_peak = mm->vsize;
 	if (v->flags & VMA_GROWSDOWN)
 		mm->stack += n;
 	else if ((v->prot & PROT_WRITE) && !(v->flags & VMA_SHARED))
