@@ -223,7 +223,7 @@ static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **
 
 int cli_run(int argc, char **argv)
 {
-	struct run_opts o = {0};
+	static struct run_opts o;
 	struct sbx_err *e = NULL;
 	int c, r, status = SBX_EXIT_SETUP;
 	bool stop = false;

@@ -151,6 +151,11 @@ int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 
 /* ---- all of it ---- */
 
+#if defined(__has_feature) /* clang's way to say it */
+#if __has_feature(address_sanitizer)
+#define SBX_INSTRUMENTED 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(SBX_INSTRUMENTED)
 #define INSTRUMENTED 1 /* such builds open report files at exit */
 #else

@@ -27,10 +27,10 @@
 #define GRACE_NS (3 * NSEC) /* for threads to leave when the sandbox has ended */
 
 struct sandbox sandbox = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-    .procs = LIST_INIT(sandbox.procs),
-    .next_pid = 2,
-    .wake_fd = -1,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.procs = LIST_INIT(sandbox.procs),
+	.next_pid = 2,
+	.wake_fd = -1,
 };
 
 struct host_state { /* what sbx was started with */
@@ -66,10 +66,10 @@ void sandbox_end(int status, const char *reason)
 		sandbox.end_reason = reason;
 		atomic_store(&sandbox.ended, true);
 	}
-	list_for_each(p, &sandbox.procs, node)
-	{
+	list_for_each (p, &sandbox.procs, node) {
 		pthread_mutex_lock(&p->lock);
-		list_for_each(t, &p->tasks, node) task_interrupt(t);
+		list_for_each (t, &p->tasks, node)
+			task_interrupt(t);
 		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&sandbox.lock);
@@ -82,8 +82,8 @@ void sandbox_end(int status, const char *reason)
  * SIGABRT, SIGPIPE (made by the sentry), SIGTTIN and SIGTTOU (they stop sbx as they would the app).
  */
 static const int forwarded[] = {
-    SIGHUP,  SIGINT, SIGQUIT,	SIGUSR1,  SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
-    SIGTSTP, SIGURG, SIGVTALRM, SIGWINCH, SIGIO,   SIGPWR,  SIGXFSZ, SIGXCPU,
+	SIGHUP,	 SIGINT, SIGQUIT,   SIGUSR1,  SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
+	SIGTSTP, SIGURG, SIGVTALRM, SIGWINCH, SIGIO,   SIGPWR,	SIGXFSZ, SIGXCPU,
 };
 
 static void forwarded_set(sigset_t *set)
@@ -159,9 +159,9 @@ static void tier0_records(void *tag, const struct platform_tier0_record *rec, si
 static int create_machine(struct sbx_err **e)
 {
 	struct platform_opts po = {
-	    .image = sandbox.image,
-	    .image_len = pol_image_size(sandbox.image),
-	    .tier0 = tier0_records,
+		.image = sandbox.image,
+		.image_len = pol_image_size(sandbox.image),
+		.tier0 = tier0_records,
 	};
 
 	if (platform_create(&po, &sandbox.platform, e))
@@ -301,13 +301,13 @@ static int load_program(struct task *t, const struct sandbox_opts *o, struct sbx
 	struct proc *p = t->proc;
 	const char *why = NULL;
 	struct loader_args la = {
-	    .argv = o->argv,
-	    .envp = o->envp,
-	    .uid = p->uid,
-	    .gid = p->gid,
-	    .hwcap2 = platform_hwcap2(sandbox.platform),
-	    .open_exec = open_exec_cb,
-	    .open_arg = t,
+		.argv = o->argv,
+		.envp = o->envp,
+		.uid = p->uid,
+		.gid = p->gid,
+		.hwcap2 = platform_hwcap2(sandbox.platform),
+		.open_exec = open_exec_cb,
+		.open_arg = t,
 	};
 	int r = search_path(t, o, &path, &p->exe);
 
@@ -497,6 +497,9 @@ static void print_stats(void)
 		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
 }
 
+/* Kept to the end: the host takes a whole process down faster than sbx could piece by piece. */
+static struct proc *first;
+
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 {
 	struct host_state h = {.signal_fd = -1};
@@ -506,7 +509,7 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 
 	if (set_up(o, &h, &t, e))
 		return -1;
-	p = t->proc;
+	first = p = t->proc;
 	atomic_fetch_add(&p->refs, 1);
 	vdso_update();
 	mm_on_nomem(out_of_memory);
