@@ -386,3 +386,21 @@ size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_gra
 	}
 	return img->paths.count;
 }
+
+bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len)
+{
+	const struct img_path *p = IMG_AT(img, paths, struct img_path);
+
+	for (uint32_t i = 0; i < img->paths.count; i++, p++) {
+		const char *text = string_at(img, p->pat.str);
+		size_t fixed = p->pat.literal;
+
+		if (fixed > len) { /* begins below path? */
+			if (!memcmp(text, path, len) && text[len] == '/')
+				return false;
+		} else if (fixed < p->pat.len && !memcmp(text, path, fixed)) {
+			return false; /* a wildcard may single out something below path */
+		}
+	}
+	return true;
+}

@@ -69,6 +69,10 @@ struct pol_grant {
 };
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
 
+/* Does every `files` pattern say the same about all that lies below the directory path? Then moving
+ * that directory changes nothing but what the pattern of its new place says. Errs on the side of no. */
+bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len);
+
 /* Nearest miss of a refused path or address, for the audit record's `near` and `fix`: the grant
  * that comes closest and why it does not cover it. False when nothing is near. */
 struct pol_near {

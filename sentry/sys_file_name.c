@@ -180,6 +180,15 @@ long sys_unlinkat(struct task *t, struct sysargs *a)
 
 /* ---- renaming ---- */
 
+/* A whole tree moves: where rules tell things below it apart, by its old place or its new one, each
+ * would have to be judged. As for a move to another file system, the caller moves them one by one. */
+static bool moves_as_one(const struct vnode *n, const struct vpath *from, const struct vpath *to)
+{
+	return n->type != S_IFDIR || !sandbox.image ||
+	       (pol_tree_uniform(sandbox.image, from->path, from->path_len) &&
+		pol_tree_uniform(sandbox.image, to->path, to->path_len));
+}
+
 static int check_rename(const struct vpath *from, const struct vpath *to, unsigned flags)
 {
 	if (!from->dir)
@@ -200,6 +209,9 @@ static int check_rename(const struct vpath *from, const struct vpath *to, unsign
 		return -ENOTDIR;
 	if (is_mount_root(from->node) || (to->node && is_mount_root(to->node)))
 		return -EBUSY;
+	if (!moves_as_one(from->node, from, to) ||
+	    (flags & RENAME_EXCHANGE && !moves_as_one(to->node, from, to)))
+		return -EXDEV;
 	return 0;
 }
 

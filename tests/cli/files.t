@@ -10,8 +10,9 @@ export LC_ALL=C SBX_POLICY_PATH
 SBX_POLICY_PATH=$(realpath "$policies")
 cd "$dir" || exit 1
 
-mkdir -p tree/ro tree/rw tree/drop tree/out tree/shut tree/linkable tree/hid/deep
+mkdir -p tree/rw/box/inner tree/rw/plain/inner tree/ro tree/rw tree/drop tree/out tree/shut tree/linkable tree/hid/deep
 echo readable >tree/ro/file
+echo boxed >tree/rw/box/inner/key
 echo secret >tree/shut/file
 echo hidden >tree/hid/deep/file
 echo other >tree/drop/file
@@ -34,6 +35,7 @@ files: |
   read           $dir/ops.pl
   read,list      $dir/tree/ro/**
   read,list,write,create,delete $dir/tree/rw/**
+  deny read      $dir/tree/rw/box/inner/**
   list,create,write,delete      $dir/tree/drop/**
   read,list,create,delete       $dir/tree/out/**
   read,link      $dir/tree/linkable/**
@@ -69,6 +71,9 @@ r("rename rw to rw", rename "rw/new", "rw/newer");
 r("rename drop to rw", rename "drop/file", "rw/gained"); r("rename drop to drop", rename "drop/file", "drop/moved");
 r("rename ro away", rename "ro/file", "rw/stolen"); r("rename onto ro", rename "rw/newer", "ro/file");
 r("rename rw to out", rename "rw/newer", "out/kept"); r("rename back", rename "out/kept", "rw/newer");
+rd "rw/box/inner/key"; r("move what holds a refusal", rename "rw/box", "rw/crate");
+r("move the refused", rename "rw/box/inner", "rw/outer"); r("move a tree", rename "rw/plain", "rw/plainer");
+r("move into its place", rename "rw/plainer", "rw/box/plain");
 r("link ro", link "ro/file", "rw/linked"); r("link linkable to rw", link "linkable/file", "rw/linked");
 r("link linkable to out", link "linkable/file", "out/linked");
 r("symlink", symlink "../shut/file", "rw/mine"); rd "rw/mine";
@@ -122,6 +127,11 @@ rename ro away: Operation not permitted
 rename onto ro: Operation not permitted
 rename rw to out: ok
 rename back: Operation not permitted
+read rw/box/inner/key: Operation not permitted
+move what holds a refusal: Invalid cross-device link
+move the refused: Operation not permitted
+move a tree: ok
+move into its place: ok
 link ro: Operation not permitted
 link linkable to rw: Operation not permitted
 link linkable to out: ok
