@@ -83,7 +83,6 @@ static void errnos(void)
 	SHOW(munmap(p + 1, PG));
 	SHOW(munmap(p, 0));
 	SHOW(munmap((void *)(1ul << 50), PG));
-	SHOW(munmap(p + 8 * PG * 1024 * 1024, PG));
 	SHOW(mprotect(p + 1, PG, RW));
 	SHOW(mprotect(p, 0, RW));
 	SHOW(mprotect(p, PG, 0x4000));
