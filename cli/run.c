@@ -164,6 +164,7 @@ static int load_policy(struct run_opts *o, const struct pol_image **img, struct 
 		.params = o->policy.params,
 		.nr_params = o->policy.nr_params,
 		.include_dirs = (const char *const *)dirs,
+		.errors_only = true, /* warnings are for `sbx check` */
 	};
 	int r = pol_compile(&src, 2, img, e);
 

@@ -269,6 +269,10 @@ int pol_compile(const struct pol_source *src, int diag_fd, const struct pol_imag
 		r = diag_failed(&ctx->diags) ? 1 : -1;
 	if (r == 1 && !diag_failed(&ctx->diags))
 		r = sbx_err_set(e, "%s: cannot be compiled", src->path);
+	if (r == 0 && src->errors_only) {
+		parser_ctx_destroy(&ctx);
+		return 0;
+	}
 	if (diag_write(&ctx->diags, diag_fd, src->json) && r == 0) {
 		pol_image_free(img);
 		r = sbx_err_set(e, "cannot write diagnostics");

@@ -17,6 +17,7 @@ struct pol_source {
 	size_t nr_params;
 	const char *const *include_dirs; /* where `use: [sbx/dynamic]` looks; NULL-terminated */
 	bool json;			 /* diagnostics and failed tests as JSON lines */
+	bool errors_only;		 /* the warnings of a policy without errors are not printed */
 };
 
 /* Loads and compiles. On success *img is a new page-aligned image (pol_image_free).

@@ -22,9 +22,10 @@ int main(void)
 	while (!hits)
 		;
 	getrusage(RUSAGE_SELF, &ru);
+	/* Linux compares whole ticks, so the first second may seem short. */
 	printf("about a second: %d\n", (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
 					       (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000 >
-					   900);
+					   500);
 	rl.rlim_max = 1;
 	setrlimit(RLIMIT_CPU, &rl);
 	for (;;)

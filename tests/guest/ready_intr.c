@@ -72,7 +72,8 @@ static void *drain(void *arg)
 	static char buf[1 << 16];
 	ssize_t n;
 
-	nap(120);
+	while (!handled) /* the sender is stuck in the middle until the signal came */
+		nap(5);
 	while ((n = read(*(int *)arg, buf, sizeof(buf))) > 0)
 		;
 	return NULL;

@@ -49,7 +49,8 @@ AFTER='ls -lAR --time-style=+ . | sed "s/^total.*//"'
 have() { command -v "$1" >/dev/null; }
 t() { same "$*" $tools -- "$@"; }
 
-bb=$(command -v busybox)
+bb=/bin/busybox
+[ -x $bb ] || bb=$(command -v busybox)
 t "$bb" ls -l --full-time sub
 t "$bb" cat data.txt
 t "$bb" sha256sum data.txt data.json
