@@ -138,7 +138,7 @@ static void print_facts(const struct kvm_facts *f)
 		row("clock", "the TSC is the host's, %llu.%03llu MHz: time is read without a call",
 		    (unsigned long long)f->tsc_khz / 1000, (unsigned long long)f->tsc_khz % 1000);
 	else
-		row("clock", "the guest's TSC differs from the host's: time takes a system call");
+		row("clock", "the TSC is no steady clock, or not the host's: time takes a system call");
 	row("start-up", "%u us to create and probe the machine", f->probe_us);
 }
 

@@ -152,6 +152,14 @@ static int probe_features(struct platform_ctx *ctx, struct platform_event *ev, s
 	return 0;
 }
 
+/* A TSC that stops or changes its rate is no clock, whoever reads it. */
+static bool invariant_tsc(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & 1u << 8);
+}
+
 static int probe_run(struct platform_ctx *ctx, struct sbx_err **e)
 {
 	struct platform *p = ctx->p;
@@ -165,7 +173,7 @@ static int probe_run(struct platform_ctx *ctx, struct sbx_err **e)
 		return -1;
 	f->tsc_shared = ctx->regs.r12 >= before && ctx->regs.r12 <= rdtsc();
 	f->tsc_khz = (uint64_t)ioctl(ctx->fd, KVM_GET_TSC_KHZ, 0);
-	if ((int64_t)f->tsc_khz <= 0)
+	if ((int64_t)f->tsc_khz <= 0 || !invariant_tsc())
 		f->tsc_shared = false;
 	f->syscall_entry = !ctx->entry_fault;
 	if (ctx->regs.rbx != 1)

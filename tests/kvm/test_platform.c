@@ -1,6 +1,7 @@
 /* The platform on this machine's KVM, below any sentry: a few bytes of machine code in ring 3. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -206,6 +208,69 @@ static void test_shootdown(void **state)
 	guest_close(&g);
 }
 
+/* Table pages come and go with their mappings, and what a reused one said before is forgotten: each
+ * round reads one of three pages through fresh tables. l: mov (%rdi),%rbx; syscall; jmp l */
+static void test_churn(void **state)
+{
+	const uint8_t code[] = { 0x48, 0x8b, 0x1f, 0x0f, 0x05, 0xeb, 0xf9 };
+	struct guest g, h;
+	uint64_t i;
+
+	guest_open(&g, code, sizeof(code));
+	for (i = 0; i < 3; i++)
+		*(uint64_t *)(guest_window + (4 + i) * P) = i;
+	for (i = 0; i < 1500; i++) {
+		uint64_t va = (i * 0x5bd1e995ull << 21) & 0x7fffffe00000ull;
+
+		if (va < 0x1000000)
+			continue;
+		assert_int_equal(platform_map(g.as, va, P, (4 + i % 3) * P, PLATFORM_READ), 0);
+		g.r->rdi = va;
+		guest_expect_syscall(&g);
+		assert_int_equal(g.r->rbx, i % 3);
+		platform_unmap(g.as, va, P);
+		if (i % 100)
+			continue;
+		guest_expect_fault(&g, 14);
+		assert_int_equal(g.ev.addr, va);
+		g.r->rip = CODE;
+		/* another address space from the same pool of pages */
+		h = g;
+		assert_int_equal(platform_as_create(guest_platform, &h.as), 0);
+		assert_int_equal(platform_map(h.as, CODE, P, 0, PLATFORM_READ | PLATFORM_EXEC), 0);
+		assert_int_equal(platform_map(h.as, va, P, 6 * P, PLATFORM_READ), 0);
+		platform_ctx_set_as(h.ctx, h.as);
+		guest_expect_syscall(&h);
+		assert_int_equal(h.r->rbx, 2);
+		g.r->rip = CODE;
+		platform_ctx_set_as(g.ctx, g.as);
+		guest_expect_fault(&g, 14);
+		g.r->rip = CODE;
+		platform_as_destroy(&h.as);
+	}
+	guest_close(&g);
+}
+
+static void on_signal(int sig)
+{
+}
+
+/* Another signal of this process ends the run too. l: jmp l */
+static void test_host_signal(void **state)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	struct itimerval t = { .it_value.tv_usec = 20000 };
+	struct guest g;
+
+	sigaction(SIGALRM, &sa, NULL);
+	guest_open(&g, CODE_BYTES(0xeb, 0xfe));
+	setitimer(ITIMER_REAL, &t, NULL);
+	guest_run(&g);
+	assert_int_equal(g.ev.kind, PLATFORM_INTERRUPTED);
+	assert_int_equal(g.r->rip, CODE);
+	guest_close(&g);
+}
+
 /* l: syscall ; jmp l */
 static void test_speed(void **state)
 {
@@ -232,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_syscall), cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_unmap),	cmocka_unit_test(test_protect),
 		cmocka_unit_test(test_kick),	cmocka_unit_test(test_shootdown),
+		cmocka_unit_test(test_churn),	cmocka_unit_test(test_host_signal),
 		cmocka_unit_test(test_speed),
 	};
 
