@@ -215,6 +215,7 @@ static int enter(struct platform_ctx *ctx, bool run_on)
 	int r = 0;
 
 	ctx->run->immediate_exit = 0;
+	atomic_store(&ctx->poked, 0); /* a signal of the last stay may have gone elsewhere */
 	atomic_fetch_add(&ctx->guest_seq, 1);
 	if (run_on) {
 		ctx->run->kvm_dirty_regs = 0;
