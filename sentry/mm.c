@@ -22,6 +22,7 @@
 #define THP_SIZE      (2ull << 20)
 #define BLOCK_SIZE    (PAGE_SIZE << MM_FAULT_ORDER) /* larger mappings start where a block can */
 #define STACK_GAP_MIN (128ull << 20)
+#define STACK_GAP_MAX (64ull << 30)
 #define LOW_2G	      0x80000000ull
 
 int mm_global_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
@@ -51,6 +52,14 @@ static bool overcommits(uint64_t n)
 	return total && n > total;
 }
 
+/* Leaves room for the stack, whose top moves by up to 16 GiB, above the mappings. */
+static void set_mmap_base(struct mm *mm)
+{
+	uint64_t gap = MIN(MAX(mm->limit_stack, STACK_GAP_MIN), STACK_GAP_MAX);
+
+	mm->mmap_base = MM_ADDR_MAX - gap - MM_STACK_GUARD - (1ull << 34) - mm->mmap_random;
+}
+
 int mm_create(struct platform *p, struct mm **out)
 {
 	struct mm *mm = calloc(1, sizeof(*mm));
@@ -70,9 +79,8 @@ int mm_create(struct platform *p, struct mm **out)
 	mm->seed = (uint32_t)(random_pages(32) >> 12);
 	mm->limit_as = mm->limit_data = UINT64_MAX;
 	mm->limit_stack = 8ull << 20;
-	/* Room for the stack (moved by up to 16 GiB) above the mappings. */
-	mm->mmap_base = MM_ADDR_MAX - STACK_GAP_MIN - MM_STACK_GUARD - (1ull << 34) -
-			random_pages(28);
+	mm->mmap_random = random_pages(28);
+	set_mmap_base(mm);
 	*out = mm;
 	return 0;
 }
@@ -110,6 +118,8 @@ void mm_set_limits(struct mm *mm, uint64_t as, uint64_t data, uint64_t stack)
 	mm->limit_as = as;
 	mm->limit_data = data;
 	mm->limit_stack = stack;
+	if (list_empty(&mm->vmas))
+		set_mmap_base(mm);
 	pthread_mutex_unlock(&mm->lock);
 }
 

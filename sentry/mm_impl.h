@@ -79,6 +79,7 @@ struct mm {
 	struct vma *last; /* found last */
 	uint32_t seed;	  /* of treap priorities */
 	struct pagemap pages;
+	uint64_t mmap_random;
 	uint64_t mmap_base; /* mappings without an address go below this */
 	uint64_t brk;
 	struct mm_layout layout;
