@@ -378,6 +378,7 @@ size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_gra
 		out->root_len = p->pat.literal;
 		out->verbs = p->verbs;
 		out->allows = p->v.action == POL_ALLOW;
+		out->rule = p->v.rule;
 		if (p->pat.literal < p->pat.len) /* the last component is not fixed */
 			while (out->root_len && out->root[out->root_len - 1] != '/')
 				out->root_len--;

@@ -66,6 +66,7 @@ struct pol_grant {
 	size_t root_len;
 	uint32_t verbs; /* POL_V_* that it decides */
 	bool allows;	/* grants verbs; else refuses or hides */
+	uint32_t rule;
 };
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
 

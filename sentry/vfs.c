@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sentry/auditx.h"
 #include "sentry/hostfs.h"
 #include "sentry/hostproc.h"
@@ -356,6 +357,37 @@ static const char *fstype_name(const struct vnode *n)
 	return "rootfs";
 }
 
+static bool is_of_host(const char *path)
+{
+	return vfs_mount_of(path, strlen(path))->root->ops == &hostfs_ops;
+}
+
+/* A grant whose name leads through a link of the host to what nothing grants does not do what it
+ * seems to. */
+static void warn_of_links(const struct pol_image *img)
+{
+	struct pol_rule_info rule = {.file = "policy"};
+	struct pol_grant g;
+
+	for (size_t i = 0; i < pol_image_grant(img, i, &g); i++) {
+		cleanup_free char *root = NULL, *real = NULL;
+
+		if (!g.allows || !g.root_len)
+			continue;
+		root = strndup(g.root, g.root_len);
+		if (!root || !is_of_host(root))
+			continue;
+		real = realpath(root, NULL);
+		if (!real || !strcmp(real, root) || !is_of_host(real) ||
+		    !(g.verbs & ~vfs_verbs(real, strlen(real))))
+			continue;
+		pol_image_rule(img, g.rule, &rule);
+		log_warn("%s:%u: %s is %s, which this policy does not grant: rules are about where "
+			 "links lead",
+			 rule.file, rule.line, root, real);
+	}
+}
+
 int vfs_init(const struct pol_image *img, struct sbx_err **e)
 {
 	struct vnode *root;
@@ -375,7 +407,12 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 	    mount_one("/sys", sysfs_root, "sysfs", e) ||
 	    mount_one("/dev", devfs_root, "devtmpfs", e))
 		return -1;
-	return img && (mount_scratch(img, e) || mount_grants(img, e)) ? -1 : 0;
+	if (!img)
+		return 0;
+	if (mount_scratch(img, e) || mount_grants(img, e))
+		return -1;
+	warn_of_links(img);
+	return 0;
 }
 
 /* ---- working directory and umask ---- */
