@@ -148,7 +148,11 @@ static long fcntl_any(struct task *t, struct file *f, int cmd, uint64_t arg)
 		return host_fcntl(f, cmd, arg);
 	case F_SETOWN:
 	case F_GETOWN:
+	case F_SETSIG:
+	case F_GETSIG:
 		return 0; /* nobody is told: O_ASYNC is not offered */
+	case F_GETLEASE:
+		return F_UNLCK;
 	default:
 		return -EINVAL;
 	}

@@ -185,13 +185,9 @@ static uint32_t granted(const struct vpath *p)
 
 static uint32_t write_verb(const struct open_how *how, const struct vpath *p)
 {
-	/* Where only `append` is granted, opening with O_APPEND does. */
-	if (how->flags & O_APPEND && !(how->flags & O_TRUNC)) {
-		uint32_t g = granted(p);
-
-		if (!(g & POL_V_WRITE) && g & POL_V_APPEND)
-			return POL_V_APPEND;
-	}
+	/* `append` is enough to open with O_APPEND, and the least to ask for. */
+	if (how->flags & O_APPEND && !(how->flags & O_TRUNC) && !(granted(p) & POL_V_WRITE))
+		return POL_V_APPEND;
 	return POL_V_WRITE;
 }
 
