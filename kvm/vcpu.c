@@ -259,6 +259,7 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	memset(ctx->recorded, 0, sizeof(ctx->recorded));
 	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 	ctx->kick = ctx->flush = 0;
+	ctx->poked = 0; /* a signal to the last owner may have come too late to be taken */
 	ctx->spurious = 0;
 	ctx->mask_tid = 0;
 	ctx->flush = 1; /* a used vCPU may remember translations */

@@ -144,10 +144,12 @@ static int64_t move_copy(struct mm *mm, struct vma *v, const struct move *m)
 
 static int64_t move_vma(struct mm *mm, struct move *m)
 {
-	struct vma *v;
+	struct vma *v = vma_at(mm, m->old);
 
+	if (!v) /* the target replaced it */
+		return -EFAULT;
 	if (!m->old_len)
-		return move_copy(mm, vma_at(mm, m->old), m);
+		return move_copy(mm, v, m);
 	if (mm_split_edges(mm, m->old, m->old + m->old_len) < 0)
 		return -ENOMEM;
 	v = vma_at(mm, m->old);

@@ -25,7 +25,9 @@ guest_tests = \
 	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
 	tests/guest/hello
 
-hostile_tests = tests/hostile/abuse tests/hostile/fuzz_calls tests/hostile/fuzz_net tests/hostile/race_names tests/hostile/race_path tests/hostile/ring
+hostile_tests = tests/hostile/abuse tests/hostile/corner tests/hostile/fuzz_calls \
+	tests/hostile/fuzz_net tests/hostile/race_names tests/hostile/race_path tests/hostile/ring \
+	tests/hostile/stress
 
 # Unit tests: one name here, its LDADD below.
 unit_tests = tests/table/test_table
