@@ -85,10 +85,10 @@ struct ring_cpu {
 	uint64_t user_rsp;  /* scratch of the entry */
 	uint32_t kick;	    /* IN, any time: leave at the next return to ring 3 */
 	uint32_t pad;
-	uint64_t image;	    /* IN: guest address of the policy image; 0: none */
-	uint64_t calls;	    /* IN: guest address of the phase's verdict table in it */
-	uint64_t next;	    /* OUT: guest address of the next record; the host takes all at once */
-	uint64_t limit;	    /* IN: end of the records */
+	uint64_t image; /* IN: guest address of the policy image; 0: none */
+	uint64_t calls; /* IN: guest address of the phase's verdict table in it */
+	uint64_t next;	/* OUT: guest address of the next record; the host takes all at once */
+	uint64_t limit; /* IN: end of the records */
 	int64_t consts[RING_CONSTS];	 /* IN */
 	uint64_t answered[RING_ACTIONS]; /* OUT: unrecorded calls answered, by enum pol_action */
 };

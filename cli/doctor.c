@@ -51,15 +51,19 @@ static void advise_missing(const struct cpu *c)
 
 	if (c->vmx || c->svm) {
 		printf("The CPU has %s, so the kernel module is missing: modprobe %s\n"
-		       "(Debian has it in every linux-image package). If modprobe says \"Operation not\n"
+		       "(Debian has it in every linux-image package). If modprobe says \"Operation "
+		       "not\n"
 		       "supported\", the firmware has virtualization switched off.\n",
 		       c->svm ? "AMD SVM" : "Intel VMX", module);
 	} else if (c->virtual) {
-		printf("This is a virtual machine, and its hypervisor does not offer virtualization to\n"
+		printf("This is a virtual machine, and its hypervisor does not offer "
+		       "virtualization to\n"
 		       "its guests. Switch nested virtualization on there (libvirt: CPU mode\n"
-		       "host-passthrough; cloud providers: an instance type with nested virtualization).\n");
+		       "host-passthrough; cloud providers: an instance type with nested "
+		       "virtualization).\n");
 	} else {
-		printf("The CPU announces no virtualization (VMX or SVM): switch it on in the firmware\n"
+		printf("The CPU announces no virtualization (VMX or SVM): switch it on in the "
+		       "firmware\n"
 		       "set-up (Intel: VT-x; AMD: SVM mode) and start the machine again.\n");
 	}
 	if (access("/.dockerenv", F_OK) == 0 || access("/run/.containerenv", F_OK) == 0)
@@ -72,15 +76,18 @@ static void advise_permission(const struct stat *st)
 	const char *name = g ? g->gr_name : "kvm";
 
 	if (st->st_gid == 0 || !(st->st_mode & 0060)) {
-		printf("/dev/kvm belongs to %s and its mode is %04o, so only root may use it. As root:\n"
+		printf("/dev/kvm belongs to %s and its mode is %04o, so only root may use it. As "
+		       "root:\n"
 		       "    groupadd -rf kvm; chgrp kvm /dev/kvm; chmod 660 /dev/kvm\n"
-		       "(udev does this by itself where it runs), and then add this user to the group:\n"
+		       "(udev does this by itself where it runs), and then add this user to the "
+		       "group:\n"
 		       "    usermod -aG kvm USER\n",
 		       name, st->st_mode & 07777);
 		return;
 	}
 	printf("/dev/kvm belongs to group %s. As root: usermod -aG %s USER, then log in again\n"
-	       "(`id` must list the group).\n", name, name);
+	       "(`id` must list the group).\n",
+	       name, name);
 }
 
 static void advise(void)
@@ -93,7 +100,8 @@ static void advise(void)
 	else if (access("/dev/kvm", R_OK | W_OK) < 0)
 		advise_permission(&st);
 	else
-		printf("/dev/kvm is there and may be opened, so this is about the KVM behind it. The kernel\n"
+		printf("/dev/kvm is there and may be opened, so this is about the KVM behind it. "
+		       "The kernel\n"
 		       "log (dmesg) may say more; a newer kernel may help.\n");
 }
 
@@ -106,13 +114,14 @@ static const char *yes(bool b)
 
 static void print_vector(const struct kvm_facts *f)
 {
-	const char *what = !f->xsave		   ? "x87 and SSE only (no XSAVE)"
+	const char *what = !f->xsave		      ? "x87 and SSE only (no XSAVE)"
 			   : (f->xcr0 & 0xe0) == 0xe0 ? "x87, SSE, AVX, AVX-512"
-			   : f->xcr0 & 4	   ? "x87, SSE, AVX"
-						   : "x87, SSE";
+			   : f->xcr0 & 4	      ? "x87, SSE, AVX"
+						      : "x87, SSE";
 
 	row("vector state", "%s; %zu bytes (XCR0 0x%llx)%s", what, f->xsave ? f->xsave_size : 512,
-	    (unsigned long long)f->xcr0, f->xsave_unlisted ? "; not announced, but tried and there" : "");
+	    (unsigned long long)f->xcr0,
+	    f->xsave_unlisted ? "; not announced, but tried and there" : "");
 }
 
 static void print_facts(const struct kvm_facts *f)
@@ -121,11 +130,12 @@ static void print_facts(const struct kvm_facts *f)
 	    f->max_slots);
 	row("addresses", "%u-bit guest-physical; %llu GiB for the program", f->phys_bits,
 	    (unsigned long long)(f->window_size >> 30));
-	row("system calls", f->syscall_entry
-				    ? "SYSCALL enters the handler in guest ring 0"
-				    : "SYSCALL does not enter ring 0; it is caught as a fetch fault");
-	row("ring 0", f->ring0_ps >= 10000 ? "%u.%02u us per instruction: emulated"
-					   : "native speed (%u.%02u us per instruction)",
+	row("system calls",
+	    f->syscall_entry ? "SYSCALL enters the handler in guest ring 0"
+			     : "SYSCALL does not enter ring 0; it is caught as a fetch fault");
+	row("ring 0",
+	    f->ring0_ps >= 10000 ? "%u.%02u us per instruction: emulated"
+				 : "native speed (%u.%02u us per instruction)",
 	    f->ring0_ps / 1000000, f->ring0_ps / 10000 % 100);
 	row("page tables", f->shadow ? "shadowed by software: changes have to be announced to KVM"
 				     : "walked by hardware (nested paging)");
@@ -138,14 +148,16 @@ static void print_facts(const struct kvm_facts *f)
 		row("clock", "the TSC is the host's, %llu.%03llu MHz: time is read without a call",
 		    (unsigned long long)f->tsc_khz / 1000, (unsigned long long)f->tsc_khz % 1000);
 	else
-		row("clock", "the TSC is no steady clock, or not the host's: time takes a system call");
+		row("clock",
+		    "the TSC is no steady clock, or not the host's: time takes a system call");
 	row("start-up", "%u us to create and probe the machine", f->probe_us);
 }
 
 static void print_mode(const struct kvm_facts *f)
 {
 	if (f->tier0)
-		printf("\nMode: hardware. Denied and constant system calls are answered in guest ring 0;\n"
+		printf("\nMode: hardware. Denied and constant system calls are answered in guest "
+		       "ring 0;\n"
 		       "the others leave the guest once each. residency=host.\n");
 	else
 		printf("\nMode: software KVM. %s, so\n"
@@ -165,7 +177,8 @@ int cli_doctor(int argc, char **argv)
 
 	for (i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--bench")) {
-			fprintf(stderr, "sbx doctor: unknown argument '%s'\nusage: sbx doctor [--bench]\n",
+			fprintf(stderr,
+				"sbx doctor: unknown argument '%s'\nusage: sbx doctor [--bench]\n",
 				argv[i]);
 			return CLI_USAGE;
 		}

@@ -16,8 +16,8 @@
 static void clear_leaf1(struct kvm_cpuid_entry2 *c)
 {
 	/* MONITOR, VMX, SMX, EIST, TM2, PCID, x2APIC, TSC deadline, hypervisor */
-	c->ecx &= ~(1u << 3 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 17 | 1u << 21 | 1u << 24 |
-		    1u << 31);
+	c->ecx &= ~(1u << 3 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 17 | 1u << 21 |
+		    1u << 24 | 1u << 31);
 	c->edx &= ~(1u << 9 | 1u << 12); /* APIC, MTRR */
 }
 
@@ -143,8 +143,9 @@ int kvm_cpuid_load(struct platform *p, struct sbx_err **e)
 		return sbx_err_errno(e, errno, "/dev/kvm: KVM_GET_SUPPORTED_CPUID");
 	f = find(c, 0x80000001, 0);
 	if (!f || !(f->edx & 1u << 29))
-		return sbx_err_set(e, "KVM on this machine offers no 64-bit guests (CPUID has no long "
-				      "mode)");
+		return sbx_err_set(e,
+				   "KVM on this machine offers no 64-bit guests (CPUID has no long "
+				   "mode)");
 	f = find(c, 0x80000008, 0);
 	p->facts.phys_bits = f && (f->eax & 0xff) ? f->eax & 0xff : 36;
 	f = find(c, 7, 0);

@@ -16,8 +16,8 @@ static int arm(struct platform_ctx *ctx, bool on)
 	return ioctl(ctx->fd, KVM_SET_GUEST_DEBUG, &d) < 0 ? -errno : 0;
 }
 
-/* Steps from the app's registers to the end of its next system call. Returns 0 when that was answered
- * in ring 0, 1 when it halted for the host, -errno when it could not be followed. */
+/* Steps from the app's registers to the end of its next system call. Returns 0 when that was
+ * answered in ring 0, 1 when it halted for the host, -errno when it could not be followed. */
 static int follow(struct platform_ctx *ctx, unsigned *count)
 {
 	const struct kvm_run *run = ctx->run;

@@ -18,14 +18,14 @@
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 #define VECTORS_WITH_ERROR                                                                         \
-	(1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17 | 1u << 21 |       \
+	(1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17 | 1u << 21 |    \
 	 1u << 29 | 1u << 30)
 
-#define PF_PRESENT 1u
-#define PF_WRITE   2u
-#define PF_USER	   4u
+#define PF_PRESENT  1u
+#define PF_WRITE    2u
+#define PF_USER	    4u
 #define PF_RESERVED 8u
-#define PF_FETCH   16u
+#define PF_FETCH    16u
 
 /* Unexplained faults in a row at one place before it is taken for a real one. */
 #define SPURIOUS_MAX 1000u
@@ -168,7 +168,7 @@ static bool after_syscall(struct platform_ctx *ctx, uint64_t rip)
 		return true;
 	for (i = 0; i < 2; i++) {
 		uint64_t pte = kvm_walk(ctx->as, rip - 2 + i);
-		struct iovec to = { &byte[i], 1 }, from;
+		struct iovec to = {&byte[i], 1}, from;
 
 		if (!pte || (pte & PTE_NX))
 			return false;
@@ -192,8 +192,8 @@ static void syscall_event(struct platform_ctx *ctx, struct platform_event *ev)
 	ctx->stats.forwarded++;
 }
 
-/* Do the page tables allow what faulted? Then they were widened while this CPU, or the walk, still had
- * the narrower entry, and trying again is enough. */
+/* Do the page tables allow what faulted? Then they were widened while this CPU, or the walk, still
+ * had the narrower entry, and trying again is enough. */
 static bool unexplained(struct platform_ctx *ctx, const struct platform_event *ev)
 {
 	uint64_t pte = kvm_walk(ctx->as, ev->addr);
@@ -202,8 +202,9 @@ static bool unexplained(struct platform_ctx *ctx, const struct platform_event *e
 	       !((ev->error & PF_FETCH) && (pte & PTE_NX));
 }
 
-/* Decides about a page fault. One that stays unexplained (a CPU that reads ring 3's stack with ring 0's
- * rights, for example) becomes a protection fault: no page that the sentry could map would help. */
+/* Decides about a page fault. One that stays unexplained (a CPU that reads ring 3's stack with ring
+ * 0's rights, for example) becomes a protection fault: no page that the sentry could map would
+ * help. */
 static enum exit_what page_fault(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	if (!unexplained(ctx, ev)) {
@@ -223,8 +224,8 @@ static enum exit_what page_fault(struct platform_ctx *ctx, struct platform_event
 	return EXIT_EVENT;
 }
 
-static enum exit_what exception(struct platform_ctx *ctx, struct platform_event *ev, unsigned vector,
-				uint64_t rsp, const uint64_t *cr2)
+static enum exit_what exception(struct platform_ctx *ctx, struct platform_event *ev,
+				unsigned vector, uint64_t rsp, const uint64_t *cr2)
 {
 	bool has_error = vector < 32 && (VECTORS_WITH_ERROR >> vector & 1);
 	uint64_t off = rsp - ctx->cpu_va, error = 0;

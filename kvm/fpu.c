@@ -39,7 +39,7 @@ static uint32_t mxcsr_mask(void)
 	uint32_t m = atomic_load(&mask);
 
 	if (!m) {
-		_Alignas(16) uint8_t area[LEGACY_SIZE] = { 0 };
+		_Alignas(16) uint8_t area[LEGACY_SIZE] = {0};
 
 		__asm__ volatile("fxsave %0" : "=m"(area));
 		memcpy(&m, area + MXCSR_MASK_OFFSET, 4);

@@ -1,6 +1,7 @@
 /* Finding the page that KVM could not get. Newer kernels say it (KVM_EXIT_MEMORY_FAULT); older ones
  * return EFAULT and leave the app at the instruction, so its operands are worked out here. The
- * answer is a hint for the signal's si_addr: a wrong one costs the app a misleading address only. */
+ * answer is a hint for the signal's si_addr: a wrong one costs the app a misleading address only.
+ */
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@ static bool missing(struct platform_ctx *ctx, uint64_t va)
 {
 	uint64_t pte = kvm_walk(ctx->as, va);
 	uint8_t byte;
-	struct iovec to = { &byte, 1 }, from = { NULL, 1 };
+	struct iovec to = {&byte, 1}, from = {NULL, 1};
 
 	if (!pte)
 		return false;
@@ -26,12 +27,12 @@ static size_t fetch(struct platform_ctx *ctx, uint64_t rip, uint8_t *buf, size_t
 
 	for (i = 0; i < n; i++) {
 		uint64_t pte = kvm_walk(ctx->as, rip + i);
-		struct iovec to = { buf + i, 1 }, from = { NULL, 1 };
+		struct iovec to = {buf + i, 1}, from = {NULL, 1};
 
 		if (!pte)
 			break;
-		from.iov_base = ctx->p->window + ((pte & PTE_ADDR) - WINDOW_GPA) +
-				((rip + i) & (PAGE - 1));
+		from.iov_base =
+			ctx->p->window + ((pte & PTE_ADDR) - WINDOW_GPA) + ((rip + i) & (PAGE - 1));
 		if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != 1)
 			break;
 	}
@@ -40,8 +41,8 @@ static size_t fetch(struct platform_ctx *ctx, uint64_t rip, uint8_t *buf, size_t
 
 static uint64_t reg(const struct platform_regs *r, unsigned n)
 {
-	const uint64_t v[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
-				 r->r8,	 r->r9,	 r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
+	const uint64_t v[16] = {r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+				r->r8,	r->r9,	r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
 
 	return v[n & 15];
 }
@@ -62,8 +63,8 @@ static void find_modrm(struct insn *i)
 
 		if (c == 0x64 || c == 0x65)
 			i->seg = c;
-		else if (c != 0x66 && c != 0x67 && c != 0xf0 && c != 0xf2 && c != 0xf3 && c != 0x2e &&
-			 c != 0x36 && c != 0x3e && c != 0x26)
+		else if (c != 0x66 && c != 0x67 && c != 0xf0 && c != 0xf2 && c != 0xf3 &&
+			 c != 0x2e && c != 0x36 && c != 0x3e && c != 0x26)
 			break;
 	}
 	if (n < i->len && (i->b[n] & 0xf0) == 0x40) {
@@ -137,7 +138,7 @@ uint64_t kvm_fault_address(struct platform_ctx *ctx)
 {
 	const struct platform_regs *r = &ctx->regs;
 	uint8_t buf[15];
-	struct insn i = { .b = buf };
+	struct insn i = {.b = buf};
 	uint64_t ea;
 	unsigned n;
 

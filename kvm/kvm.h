@@ -22,17 +22,17 @@
 #include "kvm/probe.h"
 #include "sentry/platform.h"
 
-#define SYS_GPA	     0x0000000001000000ull
-#define DUMMY_GPA    0x000000000f000000ull
-#define CPU_GPA	     0x0000000010000000ull
-#define TABLE_GPA    0x0000000040000000ull
-#define TABLE_MAX    0x0000000080000000ull
-#define TABLE_SLOT   0x0000000001000000ull
-#define WINDOW_GPA   0x0000000100000000ull
-#define WINDOW_SLOT  0x0000000010000000ull /* where KVM has slots enough, else WINDOW_SLOT_BIG */
+#define SYS_GPA		0x0000000001000000ull
+#define DUMMY_GPA	0x000000000f000000ull
+#define CPU_GPA		0x0000000010000000ull
+#define TABLE_GPA	0x0000000040000000ull
+#define TABLE_MAX	0x0000000080000000ull
+#define TABLE_SLOT	0x0000000001000000ull
+#define WINDOW_GPA	0x0000000100000000ull
+#define WINDOW_SLOT	0x0000000010000000ull /* where KVM has slots enough, else WINDOW_SLOT_BIG */
 #define WINDOW_SLOT_BIG 0x0000000040000000ull
-#define WINDOW_LIMIT 0x0000008000000000ull /* 512 GiB: below AMD's reserved range under 1 TiB */
-#define CPUS_MAX     1024u
+#define WINDOW_LIMIT	0x0000008000000000ull /* 512 GiB: below AMD's reserved range under 1 TiB */
+#define CPUS_MAX	1024u
 
 #define PAGE 4096ull
 
@@ -54,11 +54,11 @@ enum pte_bits {
 /* Page-table pages: a reserved range, handed out in pages. */
 struct table_pool {
 	uint8_t *base;
-	uint64_t used;	      /* bytes ever handed out */
-	uint64_t backed;      /* bytes that have a slot */
-	uint64_t *free;	      /* stack of free gpas */
+	uint64_t used;	 /* bytes ever handed out */
+	uint64_t backed; /* bytes that have a slot */
+	uint64_t *free;	 /* stack of free gpas */
 	size_t nfree, cap_free;
-	uint64_t *stale;      /* freed, but a shadowing KVM may still remember their contents */
+	uint64_t *stale; /* freed, but a shadowing KVM may still remember their contents */
 	size_t nstale, cap_stale;
 	pthread_mutex_t lock;
 };
@@ -135,11 +135,11 @@ struct platform_ctx {
 	_Atomic uint32_t flush;
 	_Atomic uint32_t poked; /* a kick signal is on its way */
 	_Atomic int32_t tid;
-	int32_t mask_tid; /* the thread whose signal mask the vCPU has */
-	uint32_t seen_seq;    /* of kvm_as_quiesce, under as->lock */
-	bool flushing;	      /* this entry goes through the flushing stub */
-	bool entry_fault;     /* the last system call arrived as a fetch fault */
-	bool probing;	      /* any signal ends the run */
+	int32_t mask_tid;  /* the thread whose signal mask the vCPU has */
+	uint32_t seen_seq; /* of kvm_as_quiesce, under as->lock */
+	bool flushing;	   /* this entry goes through the flushing stub */
+	bool entry_fault;  /* the last system call arrived as a fetch fault */
+	bool probing;	   /* any signal ends the run */
 	bool broken;
 	char broken_msg[160];
 

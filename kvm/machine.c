@@ -34,16 +34,19 @@ static int open_error(struct sbx_err **e)
 
 	switch (err) {
 	case ENOENT:
-		return sbx_err_set(e, "/dev/kvm does not exist: enable virtualization in the firmware "
-				      "(or nested virtualization in the hypervisor) and load kvm_intel "
-				      "or kvm_amd");
+		return sbx_err_set(
+			e, "/dev/kvm does not exist: enable virtualization in the firmware "
+			   "(or nested virtualization in the hypervisor) and load kvm_intel "
+			   "or kvm_amd");
 	case EACCES:
 	case EPERM:
-		return sbx_err_set(e, "/dev/kvm: permission denied: add this user to the group that "
-				      "owns it (usually: usermod -aG kvm USER) and log in again");
+		return sbx_err_set(e,
+				   "/dev/kvm: permission denied: add this user to the group that "
+				   "owns it (usually: usermod -aG kvm USER) and log in again");
 	case ENODEV:
 	case ENXIO:
-		return sbx_err_set(e, "/dev/kvm has no driver behind it: load kvm_intel or kvm_amd");
+		return sbx_err_set(e,
+				   "/dev/kvm has no driver behind it: load kvm_intel or kvm_amd");
 	default:
 		return sbx_err_errno(e, err, "/dev/kvm");
 	}
@@ -71,10 +74,12 @@ int kvm_open(struct kvm_facts *f, int *out, struct sbx_err **e)
 	if (f->api_version != KVM_API_VERSION)
 		sbx_err_set(e, "/dev/kvm: API version %d, not %d", f->api_version, KVM_API_VERSION);
 	else if (!f->has_sync_regs || !f->has_immediate_exit || f->max_slots < 64)
-		sbx_err_set(e, "/dev/kvm: this kernel's KVM is too old (no %s); 5.10 or newer is needed",
-			    !f->has_sync_regs	     ? "KVM_CAP_SYNC_REGS"
-			    : !f->has_immediate_exit ? "KVM_CAP_IMMEDIATE_EXIT"
-						     : "memory slots");
+		sbx_err_set(
+			e,
+			"/dev/kvm: this kernel's KVM is too old (no %s); 5.10 or newer is needed",
+			!f->has_sync_regs	 ? "KVM_CAP_SYNC_REGS"
+			: !f->has_immediate_exit ? "KVM_CAP_IMMEDIATE_EXIT"
+						 : "memory slots");
 	else {
 		*out = fd;
 		return 0;
@@ -109,7 +114,8 @@ void kvm_machine_fast_pf(struct platform *p)
 static int map_fixed(struct platform *p)
 {
 	uint64_t text = RING0_RODATA_VA - RING_TEXT_VA, blob = RING0_END_VA - RING_TEXT_VA;
-	uint64_t image = ALIGN_UP(p->opts.image_len, PAGE), cpus = (uint64_t)p->max_ctx * RING_CPU_SIZE;
+	uint64_t image = ALIGN_UP(p->opts.image_len, PAGE),
+		 cpus = (uint64_t)p->max_ctx * RING_CPU_SIZE;
 	int r;
 
 	p->image_len = p->opts.image ? p->opts.image_len : 0;
@@ -129,7 +135,8 @@ static int map_fixed(struct platform *p)
 	r = r ? r : kvm_slot_add(p, DUMMY_GPA, PAGE, p->dummy, &p->dummy_slot);
 	r = r ? r : kvm_upper_map(p, RING_TEXT_VA, SYS_GPA, text, PTE_G);
 	if (!r && blob > text)
-		r = kvm_upper_map(p, RING_TEXT_VA + text, SYS_GPA + text, blob - text, PTE_G | PTE_NX);
+		r = kvm_upper_map(p, RING_TEXT_VA + text, SYS_GPA + text, blob - text,
+				  PTE_G | PTE_NX);
 	r = r ? r : kvm_upper_map(p, RING_IDT_VA, SYS_GPA + blob, PAGE, PTE_G | PTE_NX);
 	if (!r && p->image_len)
 		r = kvm_upper_map(p, RING_IMAGE_VA, SYS_GPA + blob + PAGE, image, PTE_G | PTE_NX);
@@ -342,6 +349,7 @@ void platform_ctx_set_phase(struct platform_ctx *ctx, uint32_t phase)
 	const struct pol_image *img = ctx->p->opts.image;
 
 	if (ctx->p->image_len)
-		ctx->cpu->calls = RING_IMAGE_VA + (uint64_t)((const char *)pol_eval_table(img, phase) -
-							     (const char *)img);
+		ctx->cpu->calls =
+			RING_IMAGE_VA +
+			(uint64_t)((const char *)pol_eval_table(img, phase) - (const char *)img);
 }

@@ -75,8 +75,8 @@ static uint64_t table_alloc(struct platform *p)
 	if (t->nfree) {
 		gpa = t->free[--t->nfree];
 	} else if (t->used < TABLE_MAX) {
-		if (t->used == t->backed &&
-		    kvm_slot_add(p, TABLE_GPA + t->backed, TABLE_SLOT, t->base + t->backed, NULL) == 0)
+		if (t->used == t->backed && kvm_slot_add(p, TABLE_GPA + t->backed, TABLE_SLOT,
+							 t->base + t->backed, NULL) == 0)
 			t->backed += TABLE_SLOT;
 		if (t->used < t->backed) {
 			gpa = TABLE_GPA + t->used;
@@ -105,7 +105,8 @@ static void tables_release(struct platform *p, struct freed *f)
 	}
 	if (t->nstale >= 1024) {
 		kvm_zap_everything(p);
-		while (t->nstale && push(&t->free, &t->nfree, &t->cap_free, t->stale[t->nstale - 1]))
+		while (t->nstale &&
+		       push(&t->free, &t->nfree, &t->cap_free, t->stale[t->nstale - 1]))
 			t->nstale--;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -207,7 +208,7 @@ static void free_tree(struct platform *p, uint64_t gpa, int level, struct freed 
 void platform_as_destroy(struct platform_as **asp)
 {
 	struct platform_as *as = *asp;
-	struct freed f = { 0 };
+	struct freed f = {0};
 
 	if (!as)
 		return;
@@ -233,8 +234,8 @@ static bool narrows(uint64_t old, uint64_t new)
 {
 	if (!(old & PTE_P))
 		return false;
-	return !(new & PTE_P) || ((old ^ new) & PTE_ADDR) || (old & ~new & PTE_W) ||
-	       (~old & new & PTE_NX);
+	return !(new &PTE_P) || ((old ^ new) & PTE_ADDR) || (old & ~new &PTE_W) ||
+	       (~old & new &PTE_NX);
 }
 
 /* What an operation has to finish after it changed entries. */
@@ -254,7 +255,7 @@ static void replace(struct platform_as *as, pte_t *e, uint64_t new, struct chang
 		return;
 	do {
 		now = new;
-		if ((old & new & PTE_P) && !((old ^ new) & PTE_ADDR))
+		if ((old & new &PTE_P) && !((old ^ new) & PTE_ADDR))
 			now |= old & (PTE_A | PTE_D);
 	} while (!atomic_compare_exchange_weak(e, &old, now));
 	if (!narrows(old, new) || !(old & PTE_A))
@@ -284,7 +285,7 @@ static bool bad_range(uint64_t va, uint64_t len)
 
 int platform_map(struct platform_as *as, uint64_t va, uint64_t len, uint64_t off, unsigned prot)
 {
-	struct change c = { .shoot = false };
+	struct change c = {.shoot = false};
 	uint64_t bits = prot_bits(prot), i;
 	pte_t *t = NULL;
 	int r;
@@ -349,7 +350,7 @@ static void clear_range(struct platform_as *as, pte_t *t, int level, uint64_t va
 
 void platform_unmap(struct platform_as *as, uint64_t va, uint64_t len)
 {
-	struct change c = { .shoot = false };
+	struct change c = {.shoot = false};
 
 	if (bad_range(va, len) || !len)
 		return;
@@ -367,7 +368,7 @@ static uint64_t next_table(uint64_t va)
 
 void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigned prot)
 {
-	struct change c = { .shoot = false };
+	struct change c = {.shoot = false};
 	uint64_t bits = prot_bits(prot), a, end = va + len;
 
 	if (bad_range(va, len))
@@ -406,7 +407,8 @@ uint64_t kvm_walk(const struct platform_as *as, uint64_t va)
 	if (va >= USER_END)
 		return 0;
 	for (level = 3; level >= 0 && (v & PTE_P); level--)
-		v = atomic_load_explicit(&table(as->p, v)[slot_of(va, level)], memory_order_acquire);
+		v = atomic_load_explicit(&table(as->p, v)[slot_of(va, level)],
+					 memory_order_acquire);
 	return v & PTE_P ? v : 0;
 }
 

@@ -16,13 +16,15 @@
 #define CODE_VA 0x10000ull
 #define DATA_VA 0x20000ull
 
-/* Ring-0 instructions slower than this are emulated one by one: an exit is cheaper than a verdict. */
-#define RING0_SLOW_PS	100000u
-#define RING0_ATTEMPTS	4
+/* Ring-0 instructions slower than this are emulated one by one: an exit is cheaper than a verdict.
+ */
+#define RING0_SLOW_PS  100000u
+#define RING0_ATTEMPTS 4
 
 /* System calls after each part: reading the clock and a word; reading the word again; CPUID of leaf
  * 7; RDFSBASE; XGETBV. RDI is the word's address. */
-extern const uint8_t kvm_probe_code[], kvm_probe_fsgsbase[], kvm_probe_xgetbv[], kvm_probe_code_end[];
+extern const uint8_t kvm_probe_code[], kvm_probe_fsgsbase[], kvm_probe_xgetbv[],
+	kvm_probe_code_end[];
 __asm__(".pushsection .rodata\n"
 	"kvm_probe_code:\n"
 	"	rdtsc\n"
@@ -71,13 +73,15 @@ static int step(struct platform_ctx *ctx, struct platform_event *ev, const char 
 	if (ev->kind == PLATFORM_SYSCALL)
 		return 0;
 	if (ev->kind == PLATFORM_BROKEN)
-		return sbx_err_set(e, "KVM on this machine does not run the probe guest (%s): %s", what,
-				   ev->message);
+		return sbx_err_set(e, "KVM on this machine does not run the probe guest (%s): %s",
+				   what, ev->message);
 	if (ev->kind == PLATFORM_INTERRUPTED)
 		return sbx_err_set(e, "KVM on this machine hangs in the probe guest (%s)", what);
-	return sbx_err_set(e, "KVM on this machine fails the probe guest (%s): exception %u, error 0x%x, "
-			      "at 0x%llx", what, ev->vector, ev->error,
-			   (unsigned long long)ctx->regs.rip);
+	return sbx_err_set(
+		e,
+		"KVM on this machine fails the probe guest (%s): exception %u, error 0x%x, "
+		"at 0x%llx",
+		what, ev->vector, ev->error, (unsigned long long)ctx->regs.rip);
 }
 
 /* Nanoseconds for n iterations of the two-instruction loop, with the exit. */
@@ -145,9 +149,11 @@ static int probe_features(struct platform_ctx *ctx, struct platform_event *ev, s
 		ctx->regs.rip = CODE_VA + (uint64_t)(kvm_probe_xgetbv - kvm_probe_code);
 		platform_run(ctx, ev);
 		if (ev->kind != PLATFORM_SYSCALL || (uint32_t)ctx->regs.rax != f->xcr0)
-			return sbx_err_set(e, "KVM on this machine accepts XCR0 0x%llx, and the guest has "
-					      "0x%x", (unsigned long long)f->xcr0,
-					   (uint32_t)ctx->regs.rax);
+			return sbx_err_set(
+				e,
+				"KVM on this machine accepts XCR0 0x%llx, and the guest has "
+				"0x%x",
+				(unsigned long long)f->xcr0, (uint32_t)ctx->regs.rax);
 	}
 	return 0;
 }
@@ -191,7 +197,7 @@ static int create_ctx(struct platform *p, struct platform_as *as, struct platfor
 		      struct sbx_err **e)
 {
 	struct kvm_facts *f = &p->facts, asked = *f;
-	bool *drop[] = { &f->xsave, &f->fsgsbase, &f->smap, &f->umip, &f->smep, &f->pge };
+	bool *drop[] = {&f->xsave, &f->fsgsbase, &f->smap, &f->umip, &f->smep, &f->pge};
 	size_t i, n = sizeof(drop) / sizeof(drop[0]);
 	int r;
 
@@ -210,8 +216,9 @@ static int create_ctx(struct platform *p, struct platform_as *as, struct platfor
 /* A guest that never comes back is stopped by the kick signal. */
 static bool arm_timeout(timer_t *t)
 {
-	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = platform_kick_signal() };
-	struct itimerspec its = { .it_value.tv_sec = 2, .it_interval.tv_sec = 1 };
+	struct sigevent sev = {.sigev_notify = SIGEV_THREAD_ID,
+			       .sigev_signo = platform_kick_signal()};
+	struct itimerspec its = {.it_value.tv_sec = 2, .it_interval.tv_sec = 1};
 
 	sev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	if (timer_create(CLOCK_MONOTONIC, &sev, t) < 0)

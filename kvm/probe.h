@@ -13,8 +13,8 @@ struct kvm_facts {
 	unsigned max_vcpus, max_slots;
 	unsigned phys_bits;
 	uint64_t window_size; /* bytes of app memory that can be addressed */
-	bool syscall_entry; /* SYSCALL enters ring 0; else it arrives as a fetch fault at LSTAR */
-	bool shadow;	    /* page tables are shadowed: host changes must be zapped */
+	bool syscall_entry;   /* SYSCALL enters ring 0; else it arrives as a fetch fault at LSTAR */
+	bool shadow;	      /* page tables are shadowed: host changes must be zapped */
 	bool fsgsbase, smep, smap, umip, pge;
 	bool xsave;
 	bool xsave_unlisted, fsgsbase_unlisted; /* there, though KVM's CPUID does not say so */
@@ -23,10 +23,10 @@ struct kvm_facts {
 	size_t xsave_size;
 	bool tsc_shared;
 	uint64_t tsc_khz;
-	bool tier0;	    /* ring 0 answers what it can; decided by the probe */
-	unsigned ring0_ps;  /* picoseconds for one ring-0 instruction */
-	unsigned probe_us;  /* what start-up and probe took */
-	bool fault_info;    /* KVM says which page was missing (KVM_EXIT_MEMORY_FAULT) */
+	bool tier0;	   /* ring 0 answers what it can; decided by the probe */
+	unsigned ring0_ps; /* picoseconds for one ring-0 instruction */
+	unsigned probe_us; /* what start-up and probe took */
+	bool fault_info;   /* KVM says which page was missing (KVM_EXIT_MEMORY_FAULT) */
 };
 
 /* Facts of a running machine. */

@@ -1,7 +1,7 @@
 /* KVMs that shadow guest page tables go on using an entry that the host process cleared or changed,
- * until the host's own mapping of the page behind it changes: KVM listens to that (MMU notifier) and
- * drops its translations of the page. So after narrowing entries we touch the host mapping in a way
- * that keeps contents and access rights. */
+ * until the host's own mapping of the page behind it changes: KVM listens to that (MMU notifier)
+ * and drops its translations of the page. So after narrowing entries we touch the host mapping in a
+ * way that keeps contents and access rights. */
 #include <sys/mman.h>
 #include "kvm/kvm.h"
 

@@ -29,7 +29,7 @@ static void on_kick(int sig)
 /* A kick can reach a thread that has just left KVM_RUN for good, so the signal must be harmless. */
 int kvm_kick_setup(void)
 {
-	struct sigaction sa = { .sa_handler = on_kick, .sa_flags = SA_RESTART };
+	struct sigaction sa = {.sa_handler = on_kick, .sa_flags = SA_RESTART};
 
 	sigemptyset(&sa.sa_mask);
 	return sigaction(platform_kick_signal(), &sa, NULL) < 0 ? -errno : 0;
@@ -47,7 +47,7 @@ static void adopt_thread(struct platform_ctx *ctx)
 	struct { /* struct kvm_signal_mask with its set */
 		uint32_t len;
 		uint8_t set[8];
-	} m = { .len = 8 };
+	} m = {.len = 8};
 	sigset_t kick, old;
 
 	if (!thread_id)
@@ -83,7 +83,7 @@ void platform_kick(struct platform_ctx *ctx)
 /* Takes a pending kick signal. True when there was one. */
 static bool take_signal(struct platform_ctx *ctx)
 {
-	const struct timespec zero = { 0 };
+	const struct timespec zero = {0};
 	bool any = false;
 	sigset_t s;
 

@@ -55,7 +55,8 @@ static int commit_slot(struct platform *p, uint64_t i)
 	if (!atomic_load(&p->committed[i])) {
 		r = p->next_slot < p->nr_slots
 			    ? kvm_slot_set(p, p->next_slot, window_gpa(off),
-					   MIN(p->window_slot, p->window_size - off), p->window + off)
+					   MIN(p->window_slot, p->window_size - off),
+					   p->window + off)
 			    : -ENOMEM;
 		if (r == 0) {
 			p->next_slot++;

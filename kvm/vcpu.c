@@ -16,18 +16,18 @@ _Static_assert(sizeof(struct ring_record) == sizeof(struct platform_tier0_record
 	       "records");
 _Static_assert(RING_CONSTS == PLATFORM_CONST_MAX, "constants");
 
-#define MSR_TSC		  0x00000010
-#define MSR_SYSENTER_CS	  0x00000174
-#define MSR_SYSENTER_ESP  0x00000175
-#define MSR_SYSENTER_EIP  0x00000176
-#define MSR_STAR	  0xc0000081
-#define MSR_LSTAR	  0xc0000082
-#define MSR_CSTAR	  0xc0000083
-#define MSR_FMASK	  0xc0000084
-#define MSR_FS_BASE	  0xc0000100
-#define MSR_GS_BASE	  0xc0000101
-#define MSR_KERNEL_GS	  0xc0000102
-#define MSR_TSC_AUX	  0xc0000103
+#define MSR_TSC		 0x00000010
+#define MSR_SYSENTER_CS	 0x00000174
+#define MSR_SYSENTER_ESP 0x00000175
+#define MSR_SYSENTER_EIP 0x00000176
+#define MSR_STAR	 0xc0000081
+#define MSR_LSTAR	 0xc0000082
+#define MSR_CSTAR	 0xc0000083
+#define MSR_FMASK	 0xc0000084
+#define MSR_FS_BASE	 0xc0000100
+#define MSR_GS_BASE	 0xc0000101
+#define MSR_KERNEL_GS	 0xc0000102
+#define MSR_TSC_AUX	 0xc0000103
 
 #define CR0_PE (1u << 0)
 #define CR0_MP (1u << 1)
@@ -66,7 +66,7 @@ _Static_assert(offsetof(struct msrs, e) == sizeof(struct kvm_msrs), "kvm_msrs");
 
 static int msr_set(struct platform_ctx *ctx, unsigned n, const struct kvm_msr_entry *e)
 {
-	struct msrs m = { .nmsrs = n };
+	struct msrs m = {.nmsrs = n};
 	int r;
 
 	memcpy(m.e, e, n * sizeof(*e));
@@ -76,7 +76,7 @@ static int msr_set(struct platform_ctx *ctx, unsigned n, const struct kvm_msr_en
 
 static uint64_t msr_get(struct platform_ctx *ctx, uint32_t index)
 {
-	struct msrs m = { .nmsrs = 1, .e[0].index = index };
+	struct msrs m = {.nmsrs = 1, .e[0].index = index};
 
 	return ioctl(ctx->fd, KVM_GET_MSRS, &m) == 1 ? m.e[0].data : 0;
 }
@@ -101,8 +101,8 @@ static void fill_gdt(struct platform_ctx *ctx)
 	gdt[RING_KERNEL_SS / 8] = descriptor(0x3, 0, false);
 	gdt[RING_USER_SS / 8] = descriptor(0x3, 3, false);
 	gdt[RING_USER_CS / 8] = descriptor(0xb, 3, true);
-	gdt[RING_TSS_SEL / 8] = 103 | (tss & 0xffffff) << 16 | 0xbull << 40 | 1ull << 47 |
-				(tss >> 24 & 0xff) << 56;
+	gdt[RING_TSS_SEL / 8] =
+		103 | (tss & 0xffffff) << 16 | 0xbull << 40 | 1ull << 47 | (tss >> 24 & 0xff) << 56;
 	gdt[RING_TSS_SEL / 8 + 1] = tss >> 32;
 #define TSS_SET(offset, value) (v = (value), memcpy(t + (offset), &v, 8))
 	TSS_SET(4, ctx->cpu_va + RING_CPU_STACK);
@@ -197,17 +197,17 @@ uint64_t kvm_lstar(const struct platform *p)
 static int set_msrs(struct platform_ctx *ctx)
 {
 	struct kvm_msr_entry e[] = {
-		{ .index = MSR_STAR,
-		  .data = (uint64_t)(RING_USER_CS - 16) << 48 | (uint64_t)RING_KERNEL_CS << 32 },
-		{ .index = MSR_LSTAR, .data = kvm_lstar(ctx->p) },
-		{ .index = MSR_CSTAR, .data = RING0_COMPAT_VA },
-		{ .index = MSR_FMASK, .data = FMASK },
-		{ .index = MSR_FS_BASE },
-		{ .index = MSR_GS_BASE },
-		{ .index = MSR_KERNEL_GS, .data = ctx->cpu_va },
-		{ .index = MSR_SYSENTER_CS },
-		{ .index = MSR_SYSENTER_ESP },
-		{ .index = MSR_SYSENTER_EIP },
+		{.index = MSR_STAR,
+		 .data = (uint64_t)(RING_USER_CS - 16) << 48 | (uint64_t)RING_KERNEL_CS << 32},
+		{.index = MSR_LSTAR, .data = kvm_lstar(ctx->p)},
+		{.index = MSR_CSTAR, .data = RING0_COMPAT_VA},
+		{.index = MSR_FMASK, .data = FMASK},
+		{.index = MSR_FS_BASE},
+		{.index = MSR_GS_BASE},
+		{.index = MSR_KERNEL_GS, .data = ctx->cpu_va},
+		{.index = MSR_SYSENTER_CS},
+		{.index = MSR_SYSENTER_ESP},
+		{.index = MSR_SYSENTER_EIP},
 	};
 
 	return msr_set(ctx, ARRAY_SIZE(e), e);
@@ -215,7 +215,7 @@ static int set_msrs(struct platform_ctx *ctx)
 
 static int set_xcr0(struct platform_ctx *ctx)
 {
-	struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs[0].value = ctx->p->facts.xcr0 };
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs[0].value = ctx->p->facts.xcr0};
 
 	if (!ctx->p->facts.xsave)
 		return 0;
@@ -240,8 +240,8 @@ static void set_tsc(struct platform_ctx *ctx)
 /* Brings a vCPU, new or used, to the state every context starts with. */
 int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 {
-	struct kvm_vcpu_events ev = { 0 };
-	struct kvm_debugregs dr = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
+	struct kvm_vcpu_events ev = {0};
+	struct kvm_debugregs dr = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
 	struct ring_cpu *cpu = ctx->cpu;
 	uint64_t cr4 = cr4_wanted(ctx->p);
 	int r;
@@ -328,7 +328,8 @@ void kvm_vcpu_free(struct platform_ctx *ctx)
 	free(ctx);
 }
 
-/* Puts a vCPU that was stopped in ring 3 where a halted one is: app registers in ctx->regs, ring 0. */
+/* Puts a vCPU that was stopped in ring 3 where a halted one is: app registers in ctx->regs, ring 0.
+ */
 int kvm_vcpu_kernel_mode(struct platform_ctx *ctx)
 {
 	struct kvm_sregs s;
@@ -355,7 +356,7 @@ int kvm_vcpu_set_root(struct platform_ctx *ctx, uint64_t root)
 
 int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on)
 {
-	struct kvm_msr_entry e = { .index = MSR_FMASK, .data = on ? FMASK & ~RFLAGS_TF : FMASK };
+	struct kvm_msr_entry e = {.index = MSR_FMASK, .data = on ? FMASK & ~RFLAGS_TF : FMASK};
 
 	return msr_set(ctx, 1, &e);
 }
@@ -364,8 +365,8 @@ int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on)
 void kvm_vcpu_swap_gs(struct platform_ctx *ctx)
 {
 	struct kvm_msr_entry e[] = {
-		{ .index = MSR_GS_BASE, .data = msr_get(ctx, MSR_KERNEL_GS) },
-		{ .index = MSR_KERNEL_GS, .data = msr_get(ctx, MSR_GS_BASE) },
+		{.index = MSR_GS_BASE, .data = msr_get(ctx, MSR_KERNEL_GS)},
+		{.index = MSR_KERNEL_GS, .data = msr_get(ctx, MSR_GS_BASE)},
 	};
 
 	msr_set(ctx, ARRAY_SIZE(e), e);
@@ -401,7 +402,7 @@ uint64_t platform_ctx_gsbase(struct platform_ctx *ctx)
 
 static int base_set(struct platform_ctx *ctx, uint32_t msr, uint64_t v)
 {
-	struct kvm_msr_entry e = { .index = msr, .data = v };
+	struct kvm_msr_entry e = {.index = msr, .data = v};
 
 	if (v >= USER_END)
 		return -EPERM;

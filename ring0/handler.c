@@ -1,6 +1,6 @@
 /* Tier 0: the verdicts that need nothing but the call's registers and the policy image. Built
- * freestanding, general registers only, linked at RING_TEXT_VA. The evaluator is compiled in here as
- * a part of this file, so that its common path costs no call and no copy. */
+ * freestanding, general registers only, linked at RING_TEXT_VA. The evaluator is compiled in here
+ * as a part of this file, so that its common path costs no call and no copy. */
 #include "abi/ring_abi.h"
 #include "policy/eval.c"
 
@@ -18,7 +18,8 @@ _Static_assert(offsetof(struct pol_call, arg) == 8, "nr and padding are one word
 
 unsigned ring0_syscall(struct entry_stack *s, struct ring_cpu *cpu);
 
-_Static_assert(offsetof(struct img_verdict, value) == 8 && offsetof(struct img_verdict, rule) == 4 &&
+_Static_assert(offsetof(struct img_verdict, value) == 8 &&
+		       offsetof(struct img_verdict, rule) == 4 &&
 		       offsetof(struct img_verdict, flags) == 1,
 	       "a verdict's first word is a record's");
 
@@ -83,7 +84,8 @@ static inline unsigned answer(struct entry_stack *s, struct ring_cpu *cpu,
 	return 1;
 }
 
-/* Calls that a filter program decides, and unknown ones: apart, so that the others need not save registers for it. */
+/* Calls that a filter program decides, and unknown ones: apart, so that the others need not save
+ * registers for it. */
 static __attribute__((noinline)) unsigned answer_slow(struct entry_stack *s, struct ring_cpu *cpu)
 {
 	const struct img_verdict *v =

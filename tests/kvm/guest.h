@@ -11,10 +11,10 @@
 #include "kvm/probe.h"
 #include "sentry/platform.h"
 
-#define CODE  0x400000ull
-#define DATA  0x500000ull
-#define STACK 0x7fffff000000ull
-#define P     4096ull
+#define CODE	    0x400000ull
+#define DATA	    0x500000ull
+#define STACK	    0x7fffff000000ull
+#define P	    4096ull
 #define GUEST_PAGES 64
 
 /* The machine of all tests in a program; set guest_opts before the group is run. */
@@ -30,7 +30,7 @@ struct guest {
 	struct platform_event ev;
 };
 
-#define CODE_BYTES(...) ((const uint8_t[]){ __VA_ARGS__ }), sizeof((const uint8_t[]){ __VA_ARGS__ })
+#define CODE_BYTES(...) ((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})
 
 bool guest_possible(void);
 int guest_skip(void); /* says so, and returns main's value */

@@ -20,7 +20,8 @@ static void test_syscall(void **state)
 {
 	struct guest g;
 
-	guest_open(&g, CODE_BYTES(0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0x48, 0xff, 0xc3, 0x0f, 0x05, 0xf4));
+	guest_open(&g,
+		   CODE_BYTES(0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0x48, 0xff, 0xc3, 0x0f, 0x05, 0xf4));
 	g.r->rdi = 1;
 	g.r->r9 = 0x123456789abcdef0;
 	g.r->r15 = 15;
@@ -121,7 +122,7 @@ static void test_protect(void **state)
 static void *kicker(void *arg)
 {
 	struct guest *g = arg;
-	struct timespec t = { 0, 20000000 };
+	struct timespec t = {0, 20000000};
 
 	nanosleep(&t, NULL);
 	platform_kick(g->ctx);
@@ -175,7 +176,7 @@ static void test_shootdown(void **state)
 	struct racer rc;
 	struct guest g;
 	pthread_t th;
-	struct timespec t = { 0, 5000000 };
+	struct timespec t = {0, 5000000};
 	struct platform_regs *r;
 	volatile uint64_t *word = (volatile uint64_t *)(guest_window + P);
 	uint64_t n;
@@ -212,7 +213,7 @@ static void test_shootdown(void **state)
  * round reads one of three pages through fresh tables. l: mov (%rdi),%rbx; syscall; jmp l */
 static void test_churn(void **state)
 {
-	const uint8_t code[] = { 0x48, 0x8b, 0x1f, 0x0f, 0x05, 0xeb, 0xf9 };
+	const uint8_t code[] = {0x48, 0x8b, 0x1f, 0x0f, 0x05, 0xeb, 0xf9};
 	struct guest g, h;
 	uint64_t i;
 
@@ -258,8 +259,8 @@ static void on_signal(int sig)
 /* Another signal of this process ends the run too. l: jmp l */
 static void test_host_signal(void **state)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
-	struct itimerval t = { .it_value.tv_usec = 20000 };
+	struct sigaction sa = {.sa_handler = on_signal};
+	struct itimerval t = {.it_value.tv_usec = 20000};
 	struct guest g;
 
 	sigaction(SIGALRM, &sa, NULL);
@@ -286,7 +287,8 @@ static void test_speed(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	platform_ctx_stats(g.ctx, &st);
 	print_message("# %.2f us per forwarded system call, %lu exits\n",
-		      ((b.tv_sec - a.tv_sec) * 1e9 + (b.tv_nsec - a.tv_nsec)) / 2000 / 1e3, st.exits);
+		      ((b.tv_sec - a.tv_sec) * 1e9 + (b.tv_nsec - a.tv_nsec)) / 2000 / 1e3,
+		      st.exits);
 	assert_int_equal(st.forwarded, 2000);
 	guest_close(&g);
 }
@@ -303,5 +305,6 @@ int main(void)
 
 	if (!guest_possible())
 		return guest_skip();
-	return cmocka_run_group_tests_name("platform", tests, guest_group_setup, guest_group_teardown);
+	return cmocka_run_group_tests_name("platform", tests, guest_group_setup,
+					   guest_group_teardown);
 }

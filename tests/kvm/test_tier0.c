@@ -1,4 +1,5 @@
-/* Calls that ring 0 answers from the policy image, where ring 0 is fast; forwarded ones elsewhere. */
+/* Calls that ring 0 answers from the policy image, where ring 0 is fast; forwarded ones elsewhere.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static void take(void *tag, const struct platform_tier0_record *rec, size_t n)
 
 static struct img_verdict verdict(struct img_build *b, uint32_t nr, uint32_t program)
 {
-	struct img_verdict v = { .action = POL_ALLOW, .gate = POL_GATE_CALL };
+	struct img_verdict v = {.action = POL_ALLOW, .gate = POL_GATE_CALL};
 
 	switch (nr) {
 	case SYS_mount:
@@ -60,13 +61,21 @@ static struct img_verdict verdict(struct img_build *b, uint32_t nr, uint32_t pro
 
 static const struct pol_image *build(void)
 {
-	struct img_insn test = { .op = IMG_ARG, .arg = 1, .conv = IMG_U32, .cmp = IMG_EQ, .jf = 1,
-				 .mask = UINT64_MAX, .imm = 0x5412 };
-	struct img_insn ret = { .op = IMG_RET };
-	struct img_verdict deny = { .action = POL_DENY, .flags = POL_F_LOG, .rule = RULE_PROGRAM,
-				    .gate = POL_GATE_CALL, .value = EACCES };
-	struct img_verdict allow = { .action = POL_ALLOW, .gate = POL_GATE_CALL };
-	struct img_rule rule = { 0 };
+	struct img_insn test = {.op = IMG_ARG,
+				.arg = 1,
+				.conv = IMG_U32,
+				.cmp = IMG_EQ,
+				.jf = 1,
+				.mask = UINT64_MAX,
+				.imm = 0x5412};
+	struct img_insn ret = {.op = IMG_RET};
+	struct img_verdict deny = {.action = POL_DENY,
+				   .flags = POL_F_LOG,
+				   .rule = RULE_PROGRAM,
+				   .gate = POL_GATE_CALL,
+				   .value = EACCES};
+	struct img_verdict allow = {.action = POL_ALLOW, .gate = POL_GATE_CALL};
+	struct img_rule rule = {0};
 	struct sbx_err *e = NULL;
 	const struct pol_image *img;
 	struct img_build b;
@@ -101,7 +110,8 @@ static const struct pol_image *build(void)
 /* mov %ebx,%eax ; syscall ; mov %rax,%r12 ; mov $1,%eax ; syscall: one call, then write(2). */
 static void one_call(struct guest *g, uint32_t nr)
 {
-	guest_open(g, CODE_BYTES(0x89, 0xd8, 0x0f, 0x05, 0x49, 0x89, 0xc4, 0xb8, 1, 0, 0, 0, 0x0f, 0x05));
+	guest_open(g, CODE_BYTES(0x89, 0xd8, 0x0f, 0x05, 0x49, 0x89, 0xc4, 0xb8, 1, 0, 0, 0, 0x0f,
+				 0x05));
 	g->r->rbx = nr;
 	g->r->rdi = 0xd1;
 	g->r->rsi = 0x5412;
@@ -206,8 +216,8 @@ static void test_many(void **state)
 
 	if (!fast())
 		return;
-	guest_open(&g, CODE_BYTES(0x89, 0xd8, 0x0f, 0x05, 0xff, 0xcd, 0x75, 0xf8, 0xb8, 1, 0, 0, 0, 0x0f,
-				  0x05));
+	guest_open(&g, CODE_BYTES(0x89, 0xd8, 0x0f, 0x05, 0xff, 0xcd, 0x75, 0xf8, 0xb8, 1, 0, 0, 0,
+				  0x0f, 0x05));
 	g.r->rbx = SYS_mount;
 	g.r->rbp = 3000;
 	nr_got = 0;
@@ -250,8 +260,9 @@ static void test_count(void **state)
 	quiet = count(SYS_getuid, 0);
 	program = count(SYS_ioctl, 0);
 	forward = count(SYS_openat, 1);
-	print_message("# ring-0 instructions: deny %u, constant %u, emulate %u, program %u, forward %u\n",
-		      deny, constant, quiet, program, forward);
+	print_message(
+		"# ring-0 instructions: deny %u, constant %u, emulate %u, program %u, forward %u\n",
+		deny, constant, quiet, program, forward);
 	assert_in_range(deny, 20, 80);
 	assert_in_range(constant, 20, 80);
 	assert_in_range(quiet, 20, 80);
@@ -270,8 +281,7 @@ static const uint8_t kick_loop[] = {
 	0x49, 0x81, 0xfc, 0x34, 0x12, 0, 0, /* cmp $0x1234,%r12 */
 	0x75, 0x04,			    /* jne bad */
 	0xeb, 0xdf,			    /* jmp l */
-	0x90, 0x90,
-	0x0f, 0x0b,			    /* bad: ud2 */
+	0x90, 0x90, 0x0f, 0x0b,		    /* bad: ud2 */
 };
 
 struct kicker {
@@ -285,15 +295,15 @@ struct kicker {
 static void *kick(void *arg)
 {
 	struct kicker *k = arg;
-	struct timespec t = { 0, 1000 };
+	struct timespec t = {0, 1000};
 
 	while (!k->stop) {
 		platform_kick(k->ctx);
 		if (k->kicks++ % 4 == 0)
 			platform_protect(k->as, CODE, P,
-					 k->kicks % 8 ? PLATFORM_READ | PLATFORM_EXEC
-						      : PLATFORM_READ | PLATFORM_WRITE |
-								PLATFORM_EXEC);
+					 k->kicks % 8
+						 ? PLATFORM_READ | PLATFORM_EXEC
+						 : PLATFORM_READ | PLATFORM_WRITE | PLATFORM_EXEC);
 		t.tv_nsec = (k->kicks * 7919) % 20000;
 		nanosleep(&t, NULL);
 	}
@@ -303,7 +313,7 @@ static void *kick(void *arg)
 static void test_kicks(void **state)
 {
 	unsigned i, interrupts = 0, calls = 0;
-	struct kicker k = { 0 };
+	struct kicker k = {0};
 	struct guest g;
 	pthread_t th;
 
@@ -340,10 +350,8 @@ static void test_kicks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_forwards),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_count),
+		cmocka_unit_test(test_answers), cmocka_unit_test(test_forwards),
+		cmocka_unit_test(test_many),	cmocka_unit_test(test_count),
 		cmocka_unit_test(test_kicks),
 	};
 	const struct pol_image *img;
