@@ -1,6 +1,7 @@
 #!/bin/sh
 # TAP: the tests that need KVM, inside a virtual machine whose KVM is AMD's (tools/svm-vm).
-# Usage: svm.t [full] [smap] [old]: all of them in one boot; those below the sentry on other CPUs.
+# Usage: svm.t [full] [programs] [smap] [old]: the tests of the platform, guests and attacks; the
+# distribution's programs; those below the sentry on other CPUs.
 : "${srcdir:=.}" "${builddir:=.}"
 . "$srcdir/tests/lib.sh"
 here=$(cd "$srcdir" && pwd -P) build=$(cd "$builddir" && pwd -P)
@@ -34,6 +35,42 @@ one "doctor" sh -c './sbx doctor >/tmp/doctor && grep -q "^Mode: hardware" /tmp/
 true
 END
 
+cat >"$dir/programs" <<'END'
+export SBX_MUST_WORK=kvm LC_ALL=C BIG_MB=1 WEB_SECONDS=25
+one() {
+	echo "=== $1"
+	sh "$srcdir/tests/programs/$1.t" 2>&1
+	echo "=== status $?"
+}
+for t in /usr/bin/*; do
+	[ -e "/bin/${t##*/}" ] || ln -s "$t" /bin/
+done
+cd /root || exit 1
+one python
+one tools
+one web
+true
+END
+
+# The programs that tests/programs use, with what they read. Sets $@ for svm-vm.
+boot_programs() {
+	set -- -f /bin/sh -f /bin/busybox -f "$build/sbx" -d "$here/examples/policies" -d "$here/tests/programs" \
+		-f "$here/tests/lib.sh" -d "$dir"
+	for t in awk basename cat chmod cmp comm cp curl cut date dd df diff dirname du env expr factor false \
+		find grep gzip head id ln ls md5sum mkdir mktemp mv od openssl perl pwd readlink realpath rm sed \
+		seq sha256sum sleep sort split sqlite3 stat tail tee test timeout touch tr true truncate uniq wc \
+		xz base64 jq lua5.4 yes python3; do
+		[ -x "/usr/bin/$t" ] && set -- "$@" -f "/usr/bin/$t"
+	done
+	py=$(basename "$(realpath /usr/bin/python3)")
+	set -- "$@" -f "/usr/bin/$py" -d "/usr/lib/$py"
+	for so in "/usr/lib/$py"/lib-dynload/*.so; do set -- "$@" -f "$so"; done
+	for d in $(perl -e 'print join " ", grep { -d } @INC'); do set -- "$@" -d "$d"; done
+	"$here/tools/svm-vm" -t "${LIMIT:-900}" -m 3000 "$@" -e "srcdir=$here" -e "SBX=$build/sbx" \
+		-e "SBX_POLICY_PATH=$here/examples/policies" -- sh "$dir/programs" >"$dir/out" 2>&1
+	ended "svm programs" $?
+}
+
 # boot MODEL NAME SHORT OPTIONS...: runs the script in the machine; its output goes to $dir/out.
 boot() {
 	model=$1 name=$2 short=$3
@@ -50,11 +87,15 @@ boot() {
 		-e "build=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
 		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" -- \
 		sh "$dir/inside" >"$dir/out" 2>&1
-	status=$?
-	report "$name"
-	if [ $status = 0 ]; then tap_ok "$name: machine ends by itself"; else
+	ended "$name" $?
+}
+
+# ended NAME STATUS: the machine has stopped.
+ended() {
+	report "$1"
+	if [ "$2" = 0 ]; then tap_ok "$1: machine ends by itself"; else
 		tail -30 "$dir/out" >"$dir/tail"
-		tap_not_ok "$name: machine ends by itself (status $status)" "$dir/tail"
+		tap_not_ok "$1: machine ends by itself (status $2)" "$dir/tail"
 	fi
 }
 
@@ -90,11 +131,12 @@ report() {
 }
 
 # Everything once, then what depends on the CPU on two other models.
-if [ $# = 0 ]; then set -- full smap old; fi
+if [ $# = 0 ]; then set -- full programs smap old; fi
 for m; do
 	programs=
 	case $m in
 	full) boot max,-la57 svm "" -a nosmap ;;
+	programs) boot_programs ;;
 	smap) boot max,-la57 "svm with smap" short ;;
 	old) boot qemu64,+svm,+npt "old svm" short ;;
 	esac
