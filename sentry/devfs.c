@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/overflow.h"
+#include "sentry/dirent.h"
 #include "sentry/confine.h"
 #include "sentry/hostproc.h"
 #include "sentry/task.h"
@@ -154,24 +155,6 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	return 0;
 }
 
-static off_t dir_seek(struct task *t, struct file *f, off_t off, int whence)
-{
-	off_t pos = -EINVAL;
-
-	pthread_mutex_lock(&f->lock);
-	if (whence == SEEK_CUR && add_overflow(f->pos, off, &off))
-		off = -1;
-	if ((whence == SEEK_SET || whence == SEEK_CUR) && off >= 0)
-		pos = f->pos = off;
-	pthread_mutex_unlock(&f->lock);
-	return pos;
-}
-
-static ssize_t dir_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
-{
-	return -EISDIR;
-}
-
 static int node_fstat(struct task *t, struct file *f, struct statx *st)
 {
 	return devfs_getattr(t, f->priv, st);
@@ -183,8 +166,8 @@ static void node_release(struct file *f)
 }
 
 static const struct file_ops dir_ops = {
-	.read = dir_read,
-	.seek = dir_seek,
+	.read = dirfile_io,
+	.seek = dirfile_seek,
 	.getdents = dir_getdents,
 	.fstat = node_fstat,
 	.release = node_release,

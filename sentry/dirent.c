@@ -60,3 +60,21 @@ bool dirent_emit(struct dirent_sink *s, uint64_t ino, int64_t next_off, unsigned
 	s->len += size;
 	return true;
 }
+
+off_t dirfile_seek(struct task *t, struct file *f, off_t off, int whence)
+{
+	off_t pos = -EINVAL;
+
+	pthread_mutex_lock(&f->lock);
+	if (whence == SEEK_CUR && add_overflow(f->pos, off, &off))
+		off = -1;
+	if ((whence == SEEK_SET || whence == SEEK_CUR) && off >= 0)
+		pos = f->pos = off;
+	pthread_mutex_unlock(&f->lock);
+	return pos;
+}
+
+ssize_t dirfile_io(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	return -EISDIR;
+}

@@ -5,6 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct file;
+struct task;
 
 struct dirent_sink {
 	uint8_t *buf;
@@ -15,5 +20,10 @@ struct dirent_sink {
 	size_t path_len;
 	uint32_t phase;
 };
+
+/* file_ops of directories that the sentry makes: positions are what getdents stored, and reading or
+ * writing is -EISDIR. */
+off_t dirfile_seek(struct task *t, struct file *f, off_t off, int whence);
+ssize_t dirfile_io(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
 
 #endif

@@ -1,3 +1,4 @@
+#include "sentry/dirent.h"
 #include "sentry/pseudofs.h"
 
 #include <dirent.h>
@@ -370,24 +371,6 @@ static const struct file_ops content_ops = {
 	.release = content_release,
 };
 
-static off_t dir_seek(struct task *t, struct file *f, off_t off, int whence)
-{
-	off_t pos = -EINVAL;
-
-	pthread_mutex_lock(&f->lock);
-	if (whence == SEEK_CUR && add_overflow(f->pos, off, &off))
-		off = -1;
-	if ((whence == SEEK_SET || whence == SEEK_CUR) && off >= 0)
-		pos = f->pos = off;
-	pthread_mutex_unlock(&f->lock);
-	return pos;
-}
-
-static ssize_t dir_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
-{
-	return -EISDIR;
-}
-
 static int dir_fstat(struct task *t, struct file *f, struct statx *st)
 {
 	return fill_attr(f->priv, st);
@@ -401,8 +384,8 @@ static void dir_release(struct file *f)
 }
 
 static const struct file_ops dir_ops = {
-	.read = dir_read,
-	.seek = dir_seek,
+	.read = dirfile_io,
+	.seek = dirfile_seek,
 	.getdents = dir_getdents,
 	.fstat = dir_fstat,
 	.release = dir_release,

@@ -1,5 +1,6 @@
 /* Directories of the in-memory file system: a hash table for names, and a slot array that gives every
  * name a place which does not move while it exists, so getdents offsets are stable. */
+#include "sentry/dirent.h"
 #include "sentry/tmpfs.h"
 
 #include <dirent.h>
@@ -214,24 +215,6 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	return 0;
 }
 
-static off_t dir_seek(struct task *t, struct file *f, off_t off, int whence)
-{
-	off_t pos = -EINVAL;
-
-	pthread_mutex_lock(&f->lock);
-	if (whence == SEEK_CUR && add_overflow(f->pos, off, &off))
-		off = -1;
-	if ((whence == SEEK_SET || whence == SEEK_CUR) && off >= 0)
-		pos = f->pos = off;
-	pthread_mutex_unlock(&f->lock);
-	return pos;
-}
-
-static ssize_t dir_io(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
-{
-	return -EISDIR;
-}
-
 static int dir_fstat(struct task *t, struct file *f, struct statx *st)
 {
 	struct tnode *n = f->priv;
@@ -247,9 +230,9 @@ static void dir_release(struct file *f)
 }
 
 static const struct file_ops dir_file_ops = {
-	.read = dir_io,
-	.write = dir_io,
-	.seek = dir_seek,
+	.read = dirfile_io,
+	.write = dirfile_io,
+	.seek = dirfile_seek,
 	.getdents = dir_getdents,
 	.fstat = dir_fstat,
 	.release = dir_release,
