@@ -152,7 +152,7 @@ int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 /* ---- all of it ---- */
 
 #if defined(__has_feature) /* clang's way to say it */
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SBX_INSTRUMENTED 1
 #endif
 #endif
