@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,15 +84,40 @@ static double parse_ts(const char *s)
 	return ((y * 372.0 + mo * 31.0 + d) * 24 + h) * 3600 + mi * 60 + sec;
 }
 
-/* Terminal-safe copy: control bytes become '?'. */
+/* Makes text of a log harmless to a terminal: control bytes, and the C1 controls of UTF-8, become '?'. */
+static void clean_in_place(char *s)
+{
+	unsigned char *p;
+
+	for (p = (unsigned char *)s; p && *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+}
+
 static char *clean(const char *s)
 {
-	char *c = strdup(s), *p;
+	char *c = strdup(s);
 
-	for (p = c; p && *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	clean_in_place(c);
 	return c;
+}
+
+/* printf of a line whose strings come from the log: the whole line is cleaned. */
+static void say(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(FILE *out, const char *fmt, ...)
+{
+	struct buf b = BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	if (b.data)
+		clean_in_place(b.data);
+	fprintf(out, "%s\n", b.data ? b.data : "");
+	buf_free(&b);
 }
 
 static void put_args(struct buf *b, const json_t *rec)
@@ -138,11 +164,14 @@ static char *describe(const json_t *rec, bool with_args)
 static char *describe_verdict(const json_t *rec)
 {
 	struct buf b = BUF_INIT;
+	char *raw;
 
 	buf_puts(&b, str(rec, "verdict"));
 	if (*str(rec, "errno"))
 		buf_printf(&b, " %s", str(rec, "errno"));
-	return buf_steal(&b);
+	raw = buf_steal(&b);
+	clean_in_place(raw);
+	return raw;
 }
 
 static char *describe_hint(const json_t *rec)
@@ -212,6 +241,7 @@ static int add_decision(struct report *r, const json_t *rec)
 		g->verdict = verdict;
 		g->rule = at;
 		g->hint = describe_hint(rec);
+		clean_in_place(g->hint);
 		g->because = clean(str(rule, "because"));
 		g->first_seq = (uint64_t)json_integer_value(json_object_get(rec, "seq"));
 		g->terminal = !strcmp(str(rec, "verdict"), "terminate");
@@ -252,12 +282,11 @@ static int by_count(const void *a, const void *b)
 
 static void print_summary(const struct report *r, FILE *out)
 {
-	const char *policy = str(r->header, "policy");
-	char *name = clean(str(r->header, "name"));
-	const char *hex = strchr(policy, ':');
+	cleanup_free char *policy = clean(str(r->header, "policy"));
+	cleanup_free char *name = clean(str(r->header, "name"));
+	const char *hex = policy ? strchr(policy, ':') : NULL;
 
-	fprintf(out, "%s  policy %.12s  ", name ? name : "", hex ? hex + 1 : policy);
-	free(name);
+	fprintf(out, "%s  policy %.12s  ", name ? name : "", hex ? hex + 1 : "?");
 	if (r->footer)
 		fprintf(out, "exit %lld after %.1f s   ",
 			(long long)json_integer_value(json_object_get(r->footer, "status")),
@@ -377,20 +406,20 @@ static int print_why(void *arg, const char *line, size_t len, json_t *o)
 	w->found = true;
 	what = describe(o, true);
 	verdict = describe_verdict(o);
-	fprintf(w->out, "%s  pid %lld  %s\n", str(o, "ts"),
+	say(w->out, "%s  pid %lld  %s", str(o, "ts"),
 		(long long)json_integer_value(json_object_get(o, "pid")), str(o, "exe"));
-	fprintf(w->out, "asked:    %s%s%s\n", str(o, "sys"), what ? ": " : "", what ? what : "");
-	fprintf(w->out, "verdict:  %s (%s gate)\n", verdict ? verdict : "?", str(o, "gate"));
+	say(w->out, "asked:    %s%s%s", str(o, "sys"), what ? ": " : "", what ? what : "");
+	say(w->out, "verdict:  %s (%s gate)", verdict ? verdict : "?", str(o, "gate"));
 	if (json_is_object(rule))
-		fprintf(w->out, "rule:     %s: %s\n", str(rule, "at"), str(rule, "text"));
+		say(w->out, "rule:     %s: %s", str(rule, "at"), str(rule, "text"));
 	if (*str(rule, "because"))
-		fprintf(w->out, "because:  %s\n", str(rule, "because"));
+		say(w->out, "because:  %s", str(rule, "because"));
 	if (json_is_object(near))
-		fprintf(w->out, "nearest:  %s: %s\n", str(near, "at"), str(near, "why"));
+		say(w->out, "nearest:  %s: %s", str(near, "at"), str(near, "why"));
 	if (*str(o, "risk"))
-		fprintf(w->out, "risk:     %s; no grant is suggested\n", str(o, "risk"));
+		say(w->out, "risk:     %s; no grant is suggested", str(o, "risk"));
 	else if (*str(o, "fix"))
-		fprintf(w->out, "to allow: %s\n", str(o, "fix"));
+		say(w->out, "to allow: %s", str(o, "fix"));
 	free(what);
 	free(verdict);
 	return 1;

@@ -33,6 +33,7 @@ hostile_tests = tests/hostile/abuse tests/hostile/corner tests/hostile/fuzz_call
 unit_tests = tests/table/test_table
 if HAVE_CMOCKA
 unit_tests += \
+	tests/unit/test_audit \
 	tests/unit/test_base \
 	tests/unit/test_confine \
 	tests/unit/test_differential \
@@ -83,6 +84,8 @@ tests_unit_test_procfs_SOURCES = tests/unit/test_procfs.c tests/unit/file_test.h
 tests_unit_test_procfs_LDADD = $(sentry_test_libs)
 tests_unit_test_tmpfs_SOURCES = tests/unit/test_tmpfs.c tests/unit/file_test.h $(fake_platform)
 tests_unit_test_tmpfs_LDADD = $(sentry_test_libs)
+tests_unit_test_audit_LDADD = audit/libaudit.a policy/libpolicy.a parser/libparser.a base/libbase.a \
+	$(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS) $(JANSSON_LIBS)
 tests_unit_test_base_LDADD = base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS)
 tests_unit_test_epoll_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_parser_LDADD = parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
