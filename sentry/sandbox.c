@@ -336,6 +336,32 @@ static uint64_t app_mask(const sigset_t *set)
 	return m;
 }
 
+bool sandbox_wall_over(void)
+{
+	uint64_t limit = sandbox.config.limit_wall_ns;
+
+	return limit && mono_ns() - sandbox.start_mono_ns >= limit;
+}
+
+/* A program can stop this process, as it can stop itself. SIGCONT from the host's timer lets it go on
+ * when the wall time limit is reached, so that the limit ends it. */
+static int arm_wall_alarm(struct sbx_err **e)
+{
+	uint64_t ns = sandbox.start_mono_ns + sandbox.config.limit_wall_ns;
+	struct itimerspec when = {.it_interval.tv_sec = 1};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCONT};
+	timer_t timer;
+
+	if (!sandbox.config.limit_wall_ns || ns < sandbox.start_mono_ns)
+		return 0;
+	when.it_value.tv_sec = (time_t)(ns / NSEC);
+	when.it_value.tv_nsec = (long)(ns % NSEC);
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer) ||
+	    timer_settime(timer, TIMER_ABSTIME, &when, NULL))
+		return sbx_err_errno(e, errno, "a timer for limits.wall");
+	return 0;
+}
+
 static int set_up(const struct sandbox_opts *o, struct host_state *h, struct task **out,
 		  struct sbx_err **e)
 {
@@ -350,7 +376,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	if (sandbox.wake_fd < 0)
 		return sbx_err_errno(e, errno, "eventfd");
 	if (host_signals_init(h, e) || create_machine(e) || vfs_init(o->image, e) ||
-	    create_proc(h, &p, e))
+	    create_proc(h, &p, e) || arm_wall_alarm(e))
 		return -1;
 	*out = task_create(p, mm_as(p->mm), app_mask(&h->blocked), &err);
 	if (!*out)

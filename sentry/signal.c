@@ -420,6 +420,8 @@ static void stop_process(int sig)
 {
 	sigset_t set, old;
 
+	if (sandbox_wall_over())
+		return;
 	if (sig == SIGSTOP) {
 		kill(getpid(), SIGSTOP);
 		return;

@@ -137,6 +137,7 @@ static int wait_for(struct task *t, uint64_t set, const struct timespec *deadlin
 			atomic_store(&t->interrupt, 0); /* looked at in the next round */
 	}
 	atomic_store(&t->sig->waitset, 0);
+	signal_retarget(t, set); /* one may have been meant for this thread, which leaves it */
 	if (task_pending(t))
 		atomic_store(&t->interrupt, 1);
 	return r;

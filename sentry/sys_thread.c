@@ -65,8 +65,6 @@ int task_clone(struct task *t, const struct clone_req *r)
 		auditx_unimplemented(t, (uint32_t)t->orig_rax);
 		return -ENOSYS;
 	}
-	if (!task_may_create())
-		return -EAGAIN;
 	n = task_create(p, mm_as(p->mm), atomic_load(&t->sig->blocked), &err);
 	if (!n)
 		return err;

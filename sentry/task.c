@@ -47,8 +47,8 @@ void proc_put(struct proc *p)
 {
 	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
+	sighand_put(p->sighand); /* its queue may hold entries of timers */
 	timers_destroy(&p->timers);
-	sighand_put(p->sighand);
 	if (p->exe)
 		file_put(p->exe);
 	if (p->fdtab)
@@ -149,11 +149,16 @@ bool task_pending(const struct task *t)
 	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended) || signal_pending(t);
 }
 
-bool task_may_create(void)
+/* Counts one more task, if limits.processes allows it: several threads may ask at the same time. */
+static bool count_task(void)
 {
 	uint64_t max = sandbox.config.limit_processes;
+	int before = atomic_fetch_add(&sandbox.nr_tasks, 1);
 
-	return !max || (uint64_t)atomic_load(&sandbox.nr_tasks) < max;
+	if (!max || (uint64_t)before < max)
+		return true;
+	atomic_fetch_sub(&sandbox.nr_tasks, 1);
+	return false;
 }
 
 static void set_constants(struct task *t)
@@ -170,11 +175,15 @@ static void set_constants(struct task *t)
 
 struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocked, int *err)
 {
-	struct task *t = calloc(1, sizeof(*t));
+	struct task *t;
 
-	*err = -ENOMEM;
-	if (!t)
+	*err = -EAGAIN;
+	if (!count_task())
 		return NULL;
+	*err = -ENOMEM;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		goto uncount;
 	atomic_init(&t->refs, 1);
 	list_init(&t->node);
 	atomic_fetch_add(&p->refs, 1);
@@ -199,10 +208,11 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	list_append(&p->tasks, &t->node);
 	p->nr_tasks++;
 	pthread_mutex_unlock(&p->lock);
-	atomic_fetch_add(&sandbox.nr_tasks, 1);
 	return t;
 fail:
 	task_put(t);
+uncount:
+	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	return NULL;
 }
 

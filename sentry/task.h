@@ -168,6 +168,9 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e);
  */
 void sandbox_wake(void);
 
+/* Is limits.wall used up? */
+bool sandbox_wall_over(void);
+
 /* Ends the whole sandbox from any thread: every task is interrupted and leaves. */
 void sandbox_end(int status, const char *reason);
 

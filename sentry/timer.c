@@ -250,7 +250,8 @@ int ptimer_create(struct task *t, int clock, const struct sigevent *ev)
 		return r;
 	}
 	pthread_mutex_lock(&pt->lock);
-	r = free_slot(pt);
+	/* A thread that leaves has looked for timers to let go of, or will when it gets the lock. */
+	r = tm->task && tm->task->exiting ? -1 : free_slot(pt);
 	if (r >= 0) {
 		tm->id = r;
 		pt->next = (r + 1) % TIMER_MAX;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,53 @@ static void map_race(void)
 	printf("odd results: %d\n", odd);
 }
 
+/* Threads at their limit when several ask for more at the same time. Prints how many there were. */
+static atomic_int bomb_go, bomb_done, bomb_n;
+
+static void *bomb_wait(void *arg)
+{
+	atomic_fetch_add(&bomb_n, 1);
+	while (!bomb_done)
+		usleep(1000);
+	return NULL;
+}
+
+static void *bomb_start(void *arg)
+{
+	pthread_t t;
+
+	atomic_fetch_add(&bomb_n, 1);
+	while (!bomb_go)
+		;
+	while (!pthread_create(&t, NULL, bomb_wait, NULL))
+		;
+	while (!bomb_done)
+		usleep(1000);
+	return NULL;
+}
+
+static void thread_race(void)
+{
+	pthread_t t;
+	int i;
+
+	for (i = 0; i < 6; i++)
+		pthread_create(&t, NULL, bomb_start, NULL);
+	while (bomb_n < 6)
+		usleep(1000);
+	bomb_go = 1;
+	usleep(500000);
+	printf("threads: %d\n", bomb_n + 1);
+	fflush(stdout);
+	_exit(0);
+}
+
+static void stop_self(void)
+{
+	for (;;)
+		kill(getpid(), SIGSTOP);
+}
+
 static void self_kill(void) { kill(getpid(), SIGKILL); }
 static void abort_now(void) { abort(); }
 static void segv_blocked(void)
@@ -199,7 +247,7 @@ static const struct {
 	{"fd-bomb", fd_bomb},		{"eat-memory", eat_memory},   {"signal-storm", signal_storm},
 	{"map-race", map_race},		{"self-kill", self_kill},     {"abort", abort_now},
 	{"segv-blocked", segv_blocked}, {"segv-ignored", segv_ignored}, {"exec-data", exec_data},
-	{"write-text", write_text},
+	{"write-text", write_text},	{"thread-race", thread_race}, {"stop-self", stop_self},
 };
 
 int main(int argc, char **argv)
