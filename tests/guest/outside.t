@@ -11,7 +11,9 @@ SBX=$(realpath "$SBX")
 cp "$guestdir/outside" "$dir/"
 cd "$dir" || exit 1
 : >out
-run="$SBX run --policy $policy --param work=$dir --"
+# Signals as a terminal's shell would leave them, whatever this test was started from.
+fresh="env --default-signal"
+run="$fresh $SBX run --policy $policy --param work=$dir --"
 
 # until TEXT: waits for it in the output.
 until_said() {
@@ -35,7 +37,8 @@ check() { # DESCRIPTION: the last status decides
 	[ $? = 0 ] && tap_ok "$1" || tap_not_ok "$1" out
 }
 
-$run ./outside listen >out 2>&1 &
+$fresh --ignore-signal=INT --ignore-signal=QUIT "$SBX" run --policy "$policy" --param "work=$dir" -- \
+	./outside listen >out 2>&1 &
 p=$!
 until_said ready
 for s in HUP USR1 USR2 ALRM WINCH; do
@@ -46,7 +49,7 @@ until_said 'got Window changed'
 kill -TERM $p
 wait $p
 echo "status $?" >>out
-# A shell starts background jobs with SIGINT and SIGQUIT ignored: the program finds them so.
+# As a shell starts background jobs: with SIGINT and SIGQUIT ignored. The program finds them so.
 cat >want <<END
 ignored Interrupt
 ignored Quit
@@ -64,7 +67,7 @@ check "signals from outside reach the program, ignored ones stay ignored"
 
 # Where nobody could continue the job (no session, no shell), SIGTSTP does not stop it.
 : >out
-./outside listen >out 2>&1 &
+$fresh ./outside listen >out 2>&1 &
 p=$!
 until_said ready
 kill -TSTP $p
