@@ -306,7 +306,8 @@ void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 		if (!(v->prot & PROT_ALL))
 			continue;
 		if (v->kind == VMA_FILE) {
-			if (mm_map_present(mm, v, a, stop) < 0)
+			/* A mapping may be far larger than the file, and than page tables should be. */
+			if (mm_map_present(mm, v, a, MIN(stop, a + MM_POPULATE_FILE)) < 0)
 				return;
 			continue;
 		}

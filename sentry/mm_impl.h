@@ -18,6 +18,7 @@
 #define MM_STACK_GUARD	   (256 * PAGE_SIZE)
 #define MM_FAULT_ORDER	   4 /* pages made present by a first fault: 1 << 4 */
 #define MM_EAGER_FILE	   (2ull << 20) /* file mappings up to this size are mapped at once */
+#define MM_POPULATE_FILE   (64ull << 20) /* of one on request; the rest when it is touched */
 
 enum vma_kind {
 	VMA_ANON, /* private anonymous: pages in mm->pages */
