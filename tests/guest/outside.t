@@ -90,7 +90,20 @@ check "SIGCONT lets it go on, and the program sees it"
 kill -KILL $p
 wait $p 2>/dev/null
 else
-	tap_skip "SIGTSTP stops sbx with the program" "an orphaned process group"
+	: >out
+	$run ./outside listen >out 2>&1 &
+	p=$!
+	until_said ready
+	kill -TSTP $p
+	sleep 0.5
+	case $(ps -o stat= -p $p) in T*) false ;; *) true ;; esac
+	check "SIGTSTP stops neither in an orphaned process group"
+	kill -USR1 $p
+	until_said 'got User defined signal 1'
+	grep -q 'got User defined signal 1' out
+	check "and the program goes on"
+	kill -KILL $p
+	wait $p 2>/dev/null
 fi
 
 : >out
