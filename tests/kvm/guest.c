@@ -17,8 +17,10 @@ bool guest_possible(void)
 
 int guest_skip(void)
 {
+	const char *must = getenv("SBX_MUST_WORK");
+
 	printf("1..0 # SKIP no usable /dev/kvm\n");
-	return getenv("SBX_MUST_WORK") ? 1 : 0;
+	return must && strstr(must, "kvm") ? 1 : 0;
 }
 
 int guest_group_setup(void **state)
