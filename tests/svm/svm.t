@@ -77,7 +77,7 @@ boot() {
 	shift 3
 	set -- "$@" -f "$build/sbx" -d "$here/examples/policies" -d "$here/tests" -d "$build/tests/guest" \
 		-d "$build/tests/hostile" -d "$dir"
-	for t in ${KVM_PROGRAMS:-tests/kvm/test_platform tests/kvm/test_tier0 tests/kvm/test_hostile}; do
+	for t in ${KVM_PROGRAMS:-tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_hostile}; do
 		[ -x "$build/$t" ] && set -- "$@" -f "$build/$t" && programs="$programs $t"
 	done
 	for t in timeout realpath diff cmp mktemp cp rm; do
