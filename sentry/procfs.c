@@ -23,27 +23,6 @@ unsigned procfs_cpus(void)
 	return sandbox.config.cpus ? sandbox.config.cpus : host_cpus;
 }
 
-static void set_name(char *field, size_t size, const char *policy, const char *otherwise)
-{
-	snprintf(field, size, "%s", policy ? policy : otherwise);
-}
-
-/* What sys_uname says. */
-void procfs_uname(struct utsname *u)
-{
-	const struct pol_config *c = &sandbox.config;
-	struct utsname host;
-
-	if (uname(&host))
-		memset(&host, 0, sizeof(host));
-	set_name(u->sysname, sizeof(u->sysname), c->uname_sysname, "Linux");
-	set_name(u->nodename, sizeof(u->nodename), c->uname_nodename, "sandbox");
-	set_name(u->release, sizeof(u->release), c->uname_release, host.release);
-	set_name(u->version, sizeof(u->version), c->uname_version, "#1 SMP sbx");
-	set_name(u->machine, sizeof(u->machine), c->uname_machine, "x86_64");
-	set_name(u->domainname, sizeof(u->domainname), c->uname_domain, "(none)");
-}
-
 /* ---- memory ---- */
 
 uint64_t procfs_mem_used(void)
@@ -227,7 +206,7 @@ static int show_version(const struct pseudo_key *k, struct buf *out)
 {
 	struct utsname u;
 
-	procfs_uname(&u);
+	sandbox_uname(&u);
 	buf_printf(out, "%s version %s (sbx) %s\n", u.sysname, u.release, u.version);
 	return 0;
 }

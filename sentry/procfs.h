@@ -46,8 +46,6 @@ int procfs_fdtab(const struct pseudo_key *k, struct fdtab **tab);
 /* Copies text that a link has into buf, as readlink does. */
 ssize_t procfs_text(const char *text, char *buf, size_t size);
 
-/* uname as the app sees it. */
-void procfs_uname(struct utsname *u);
 
 /* Bytes of memory the sandbox may use and uses. */
 uint64_t procfs_mem_total(void);

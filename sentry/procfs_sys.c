@@ -16,7 +16,7 @@
 	static int show_##field(const struct pseudo_key *k, struct buf *out)                       \
 	{                                                                                          \
 		struct utsname u;                                                                  \
-		procfs_uname(&u);                                                                  \
+		sandbox_uname(&u);                                                                  \
 		buf_printf(out, "%s\n", u.field);                                                  \
 		return 0;                                                                          \
 	}

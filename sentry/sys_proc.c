@@ -226,25 +226,32 @@ long sys_waitid(struct task *t, struct sysargs *a)
 
 /* ---- the system ---- */
 
-static void set_name(char *field, size_t size, const char *policy, const char *host)
+static void set_name(char *field, size_t size, const char *policy, const char *otherwise)
 {
-	snprintf(field, size, "%s", policy ? policy : host);
+	snprintf(field, size, "%s", policy ? policy : otherwise);
+}
+
+void sandbox_uname(struct utsname *u)
+{
+	const struct pol_config *c = &sandbox.config;
+	struct utsname host;
+
+	memset(u, 0, sizeof(*u));
+	if (uname(&host))
+		memset(&host, 0, sizeof(host));
+	set_name(u->sysname, sizeof(u->sysname), c->uname_sysname, "Linux");
+	set_name(u->nodename, sizeof(u->nodename), c->uname_nodename, "sandbox");
+	set_name(u->release, sizeof(u->release), c->uname_release, host.release);
+	set_name(u->version, sizeof(u->version), c->uname_version, "#1 SMP sbx");
+	set_name(u->machine, sizeof(u->machine), c->uname_machine, "x86_64");
+	set_name(u->domainname, sizeof(u->domainname), c->uname_domain, "(none)");
 }
 
 long sys_uname(struct task *t, struct sysargs *a)
 {
-	const struct pol_config *c = &sandbox.config;
-	struct utsname host, u;
+	struct utsname u;
 
-	memset(&u, 0, sizeof(u));
-	if (uname(&host))
-		return -EFAULT;
-	set_name(u.sysname, sizeof(u.sysname), c->uname_sysname, "Linux");
-	set_name(u.nodename, sizeof(u.nodename), c->uname_nodename, "sandbox");
-	set_name(u.release, sizeof(u.release), c->uname_release, host.release);
-	set_name(u.version, sizeof(u.version), c->uname_version, "#1 SMP sbx");
-	set_name(u.machine, sizeof(u.machine), c->uname_machine, "x86_64");
-	set_name(u.domainname, sizeof(u.domainname), c->uname_domain, "(none)");
+	sandbox_uname(&u);
 	return gmem_write(t->proc->mm, A_PTR(a, 0), &u, sizeof(u));
 }
 

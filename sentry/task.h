@@ -174,6 +174,10 @@ bool sandbox_wall_over(void);
 /* Ends the whole sandbox from any thread: every task is interrupted and leaves. */
 void sandbox_end(int status, const char *reason);
 
+/* What uname(2) and /proc tell of the system: the policy's names, else the defaults. */
+struct utsname;
+void sandbox_uname(struct utsname *u);
+
 struct task *task_get(struct task *t);
 void task_put(struct task *t);
 struct task *task_by_tid(int tid); /* referenced, or NULL */
