@@ -54,7 +54,7 @@ same() {
 				cd "$dir/work" && "$@") >"$dir/native.out" 2>"$dir/native.err" </dev/null
 		else
 			# shellcheck disable=SC2086 # options hold no spaces
-			(cd "$dir/work" && timeout "${LIMIT:-120}" "$SBX" $opts run "$@") \
+			(cd "$dir/work" && timeout -k 10 "${LIMIT:-120}" "$SBX" $opts run "$@") \
 				>"$dir/sbx.out" 2>"$dir/sbx.err" </dev/null
 		fi
 		echo "status $?" >>"$dir/$how.out"
