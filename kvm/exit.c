@@ -63,10 +63,18 @@ static const char *exit_name(uint32_t reason)
 	}
 }
 
+/* Words below the top of one of the block's stacks: the last frame there, if it was used. */
+static void dump_stack(struct platform_ctx *ctx, const char *name, unsigned top)
+{
+	const uint64_t *w = (const uint64_t *)((const uint8_t *)ctx->cpu + top) - 7;
+
+	log_error("  %-6s %016lx %016lx %016lx %04lx %08lx %016lx %04lx", name, w[0], w[1], w[2],
+		  w[3], w[4], w[5], w[6]);
+}
+
 static void dump(struct platform_ctx *ctx)
 {
 	const struct kvm_regs *r = &ctx->run->s.regs.regs;
-	const uint64_t *frame = (const uint64_t *)kvm_frame(ctx);
 
 	log_error("vcpu %u: rip %016llx rsp %016llx rflags %08llx", ctx->index, r->rip, r->rsp,
 		  r->rflags);
@@ -78,9 +86,12 @@ static void dump(struct platform_ctx *ctx)
 		  r->r12);
 	log_error("  r13 %016llx r14 %016llx r15 %016llx cr2 %016llx", r->r13, r->r14, r->r15,
 		  (unsigned long long)kvm_vcpu_cr2(ctx));
-	log_error("  frame: rip %016llx cs %04llx rflags %08llx rsp %016llx",
-		  (unsigned long long)frame[0], (unsigned long long)frame[1],
-		  (unsigned long long)frame[2], (unsigned long long)frame[3]);
+	log_error("  state %d, kick %u, user rsp %016lx, app rip %016lx rsp %016lx", ctx->state,
+		  ctx->cpu->kick, ctx->cpu->user_rsp, ctx->regs.rip, ctx->regs.rsp);
+	dump_stack(ctx, "entry", RING_CPU_STACK);
+	dump_stack(ctx, "ist1", RING_CPU_IST1);
+	dump_stack(ctx, "ist2", RING_CPU_IST2);
+	dump_stack(ctx, "ist3", RING_CPU_IST3);
 }
 
 void kvm_broken(struct platform_ctx *ctx, struct platform_event *ev, const char *fmt, ...)
