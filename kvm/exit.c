@@ -317,6 +317,7 @@ static enum exit_what interrupted(struct platform_ctx *ctx, struct platform_even
 	ev->kind = PLATFORM_INTERRUPTED;
 	if (r->rip >= RING0_RESUME_VA && r->rip < RING0_RESUME_END_VA) {
 		ctx->flush |= ctx->flushing; /* nothing ran: ctx->regs still says it all */
+		ctx->touched = ctx->touched && !ctx->flushing;
 		return EXIT_INTERRUPTED;
 	}
 	if (r->rip >= RING0_TAIL_VA && r->rip < RING0_TAIL_END_VA) {

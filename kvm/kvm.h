@@ -138,6 +138,7 @@ struct platform_ctx {
 	int32_t mask_tid;  /* the thread whose signal mask the vCPU has */
 	uint32_t seen_seq; /* of kvm_as_quiesce, under as->lock */
 	bool flushing;	   /* this entry goes through the flushing stub */
+	bool touched;	      /* the vCPU went through the stub for its first entry */
 	bool entry_fault;  /* the last system call arrived as a fetch fault */
 	bool probing;	   /* any signal ends the run */
 	bool broken;

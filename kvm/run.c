@@ -180,6 +180,10 @@ int kvm_load(struct platform_ctx *ctx)
 	f->rsp = ctx->regs.rsp;
 	f->ss = RING_USER_SS;
 	r->rip = flush ? RING0_RESUME_FLUSH_VA : RING0_RESUME_VA;
+	if (flush && !ctx->touched) {
+		r->rip = RING0_RESUME_FIRST_VA;
+		ctx->touched = true;
+	}
 	r->rsp = ctx->cpu_va + RING_CPU_STACK - RING_FRAME_SIZE;
 	r->rflags = 2;
 	ctx->stats.cr3_writes += flush;

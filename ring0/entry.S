@@ -77,11 +77,24 @@ ring0_halt_kicked:
 	jmp ring0_bug
 
 /* Ways back: the host wrote the frame at RSP. ring0_resume is one instruction, for hosts that
- * emulate ring 0; ring0_resume_flush drops this vCPU's stale translations first. */
-	.globl ring0_resume, ring0_resume_flush, ring0_resume_end
+ * emulate ring 0; ring0_resume_flush drops this vCPU's stale translations first; ring0_resume_first
+ * also touches what delivering an exception touches. A page that the host has yet to provide then
+ * faults at an instruction of its own, not in the middle of a delivery. */
+#define TOUCH(at) (at) - (RING_CPU_STACK - RING_FRAME_SIZE)(%rsp)
+	.globl ring0_resume, ring0_resume_first, ring0_resume_flush, ring0_resume_end
 	.p2align 4
 ring0_resume:
 	iretq
+ring0_resume_first:
+	orb $0, TOUCH(0)
+	testb $0, TOUCH(RING_CPU_GDT)
+	orb $0, TOUCH(RING_CPU_STACK - 0x2000)
+	orb $0, TOUCH(RING_CPU_IST1 - 8)
+	orb $0, TOUCH(RING_CPU_IST2 - 8)
+	orb $0, TOUCH(RING_CPU_IST3 - 8)
+	orb $0, TOUCH(RING_CPU_RECORDS)
+	testb $0, RING_IDT_VA
+	testb $0, ring0_stubs
 ring0_resume_flush:
 	push %rax
 	mov %cr3, %rax
