@@ -51,7 +51,7 @@ same() {
 		if [ -d "$dir/in" ]; then cp -a "$dir/in" "$dir/work"; else mkdir "$dir/work"; fi
 		if [ $how = native ]; then
 			(exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # sbx does not pass these on either
-				cd "$dir/work" && "$@") >"$dir/native.out" 2>"$dir/native.err" </dev/null
+				cd "$dir/work" && timeout -k 10 "${LIMIT:-120}" "$@") >"$dir/native.out" 2>"$dir/native.err" </dev/null
 		else
 			# shellcheck disable=SC2086 # options hold no spaces
 			(cd "$dir/work" && timeout -k 10 "${LIMIT:-120}" "$SBX" $opts run "$@") \

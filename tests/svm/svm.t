@@ -66,9 +66,8 @@ boot_programs() {
 	set -- "$@" -f "/usr/bin/$py" -d "/usr/lib/$py"
 	for so in "/usr/lib/$py"/lib-dynload/*.so; do set -- "$@" -f "$so"; done
 	for d in $(perl -e 'print join " ", grep { -d } @INC'); do set -- "$@" -d "$d"; done
-	"$here/tools/svm-vm" -t "${LIMIT:-900}" -m 3000 "$@" -e "srcdir=$here" -e "SBX=$build/sbx" \
-		-e "SBX_POLICY_PATH=$here/examples/policies" -- sh "$dir/programs" >"$dir/out" 2>&1
-	ended "svm programs" $?
+	machine "svm programs" -m 3000 "$@" -e "srcdir=$here" -e "SBX=$build/sbx" \
+		-e "SBX_POLICY_PATH=$here/examples/policies" -- sh "$dir/programs"
 }
 
 # boot MODEL NAME SHORT OPTIONS...: runs the script in the machine; its output goes to $dir/out.
@@ -83,11 +82,25 @@ boot() {
 	for t in timeout realpath diff cmp mktemp cp rm; do
 		set -- "$@" -f "$(command -v $t)"
 	done
-	"$here/tools/svm-vm" -t "${LIMIT:-900}" -c "$model" "$@" -e "kvm_programs=$programs" -e "short=$short" \
+	machine "$name" -c "$model" "$@" -e "kvm_programs=$programs" -e "short=$short" \
 		-e "build=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
 		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" -- \
-		sh "$dir/inside" >"$dir/out" 2>&1
-	ended "$name" $?
+		sh "$dir/inside"
+}
+
+# machine NAME OPTIONS...: runs svm-vm and reports. Everything inside has its own time limit, so when the
+# whole machine runs out of time it is the emulator that stands still (its console is dead, too); then,
+# and only then, it is started again.
+machine() {
+	machine_name=$1
+	shift
+	for attempt in 1 2 3; do
+		"$here/tools/svm-vm" -t "${LIMIT:-600}" "$@" >"$dir/out" 2>&1
+		ended_with=$?
+		[ $ended_with = 124 ] || break
+		echo "# $machine_name: the emulated machine stood still (attempt $attempt)"
+	done
+	ended "$machine_name" $ended_with
 }
 
 # ended NAME STATUS: the machine has stopped.
