@@ -67,7 +67,8 @@ boot_programs() {
 	for so in "/usr/lib/$py"/lib-dynload/*.so; do set -- "$@" -f "$so"; done
 	for d in $(perl -e 'print join " ", grep { -d } @INC'); do set -- "$@" -d "$d"; done
 	machine "svm programs" -m 3000 "$@" -e "srcdir=$here" -e "SBX=$build/sbx" \
-		-e "SBX_POLICY_PATH=$here/examples/policies" -- sh "$dir/programs"
+		-e "SBX_POLICY_PATH=$here/examples/policies" \
+		-e "LIMIT=240" -- sh "$dir/programs"
 }
 
 # boot MODEL NAME SHORT OPTIONS...: runs the script in the machine; its output goes to $dir/out.
@@ -84,7 +85,8 @@ boot() {
 	done
 	machine "$name" -c "$model" "$@" -e "kvm_programs=$programs" -e "short=$short" \
 		-e "build=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
-		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" -- \
+		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" \
+		-e "LIMIT=240" -- \
 		sh "$dir/inside"
 }
 
@@ -143,7 +145,7 @@ if [ $# = 0 ]; then set -- full programs smap old; fi
 for m; do
 	programs=
 	case $m in
-	full) boot max,-la57 svm "" -a nosmap ;;
+	full) boot max,-la57,-smap svm "" ;; # see svm-vm -c
 	programs) boot_programs ;;
 	smap) boot max,-la57 "svm with smap" short ;;
 	old) boot qemu64,+svm,+npt "old svm" short ;;
