@@ -18,7 +18,7 @@ new_dir
 
 # What runs inside: each test's TAP after a line with its name.
 cat >"$dir/inside" <<'END'
-export SBX_MUST_WORK=kvm LC_ALL=C HOSTILE_SHORT=1
+export SBX_MUST_WORK=kvm LC_ALL=C HOSTILE_SHORT=1 GUEST_LIMIT=200
 one() {
 	echo "=== $1"
 	shift
