@@ -118,6 +118,15 @@ static void measure_rates(const struct sample *s)
 	vdso.raw_rate = (uint64_t)(((unsigned __int128)(s->raw - vdso.last.raw) << 32) / ticks);
 }
 
+/* What a clock of the old set shows at tsc, rounded to the nearest nanosecond: never less than readers
+ * saw, and without losing half a nanosecond at every update. */
+static uint64_t shown_at(const struct vdso_set *old, uint64_t tsc, uint64_t base, uint64_t mult)
+{
+	uint64_t ticks = tsc > old->tsc_base ? tsc - old->tsc_base : 0;
+
+	return base + (uint64_t)(((unsigned __int128)ticks * mult + (1ull << 31)) >> 32);
+}
+
 /* Publishes a set that goes on from the old one at this moment. */
 static void publish(const struct sample *s)
 {
@@ -130,11 +139,11 @@ static void publish(const struct sample *s)
 	new->boot_offset = fit_offset(old->boot_offset, s->boot - s->mono);
 	new->tsc_base = vdso_tsc();
 	host = s->mono + ticks_to_ns(new->tsc_base - s->tsc, vdso.mono_rate);
-	shown = old->mono_base + vdso_scale(old, new->tsc_base, old->mono_mult);
+	shown = shown_at(old, new->tsc_base, old->mono_base, old->mono_mult);
 	new->mono_base = continue_from(shown, host);
 	new->mono_mult = slew(new->mono_base, host, vdso.mono_rate);
 	host = s->raw + ticks_to_ns(new->tsc_base - s->tsc, vdso.raw_rate);
-	shown = old->raw_base + vdso_scale(old, new->tsc_base, old->raw_mult);
+	shown = shown_at(old, new->tsc_base, old->raw_base, old->raw_mult);
 	new->raw_base = continue_from(shown, host);
 	new->raw_mult = slew(new->raw_base, host, vdso.raw_rate);
 	__atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);

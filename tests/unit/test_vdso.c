@@ -15,8 +15,7 @@
 #include "tests/unit/fake_platform.h"
 #include "tests/unit/mm_fixture.h"
 
-/* The kernel may slew its clocks by 500 ppm: 65 us in the 130 ms between updates here. */
-#define SLACK_NS 100000
+#define SLACK_NS 50000 /* the test machine may be busy */
 
 static uint64_t host_ns(clockid_t clock)
 {
@@ -50,21 +49,6 @@ static uint64_t off_by(clockid_t clock)
 	return best;
 }
 
-/* The best of many readings: a reading that is interrupted says nothing. */
-static uint64_t least_off_by(clockid_t id)
-{
-	uint64_t best = UINT64_MAX;
-
-	for (int i = 0; i < 200 && best > SLACK_NS; i++) {
-		uint64_t off = (uint64_t)off_by(id);
-
-		best = off < best ? off : best;
-		if (i % 20 == 19)
-			vdso_update();
-	}
-	return best;
-}
-
 static void test_clocks(void **state)
 {
 	static const clockid_t clock[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW,
@@ -73,10 +57,10 @@ static void test_clocks(void **state)
 
 	for (int round = 0; round < 4; round++) {
 		for (size_t i = 0; i < ARRAY_SIZE(clock); i++)
-			assert_in_range(least_off_by(clock[i]), 0, SLACK_NS);
+			assert_in_range(off_by(clock[i]), 0, SLACK_NS);
 		assert_true(vdso_clock_ns(vdso_page_data(), CLOCK_MONOTONIC_COARSE, &v));
 		now = host_ns(CLOCK_MONOTONIC);
-		assert_true(v <= now + SLACK_NS && now - v < 1000000000);
+		assert_true(v <= now + SLACK_NS && now - v < 30000000);
 		for (uint64_t until = now + 130000000; now < until; last = now) {
 			assert_true(vdso_clock_ns(vdso_page_data(), CLOCK_MONOTONIC, &now));
 			assert_true(now >= last);
