@@ -10,8 +10,6 @@
 #include "sentry/confine.h"
 #include "sentry/hostproc.h"
 
-#define SKIP 77
-
 /* Runs act in a confined child: its exit status, or -1 when a signal ended it. said: its stderr. */
 static int confined(const struct confine_opts *o, int (*act)(void), char *said, size_t size)
 {
@@ -199,7 +197,7 @@ int main(void)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(SBX_INSTRUMENTED)
 	printf("1..0 # SKIP the filter is off in instrumented builds\n");
-	return SKIP;
+	return 0;
 #endif
 	return cmocka_run_group_tests_name("confine", tests, NULL, NULL);
 }
