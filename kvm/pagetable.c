@@ -399,6 +399,39 @@ void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigne
 	pthread_mutex_unlock(&as->lock);
 }
 
+/* Clears the write bits of [va, end) below one table. */
+static void protect_below(struct platform_as *as, pte_t *t, int level, uint64_t va, uint64_t end,
+			  struct change *c)
+{
+	uint64_t span = PAGE << (9 * level), next;
+
+	for (; va < end; va = next) {
+		pte_t *e = &t[slot_of(va, level)];
+		uint64_t v = atomic_load_explicit(e, memory_order_relaxed);
+
+		next = MIN(ALIGN_DOWN(va, span) + span, end);
+		if (!(v & PTE_P))
+			continue;
+		if (level > 0)
+			protect_below(as, table(as->p, v), level - 1, va, next, c);
+		else if (v & PTE_W)
+			replace(as, e, v & ~(uint64_t)PTE_W, c);
+	}
+}
+
+void platform_write_protect(struct platform_as *as, const struct platform_range *r, size_t n)
+{
+	struct change c = {.shoot = false};
+	size_t i;
+
+	pthread_mutex_lock(&as->lock);
+	for (i = 0; i < n; i++)
+		if (!bad_range(r[i].va, r[i].len))
+			protect_below(as, table(as->p, as->root), 3, r[i].va, r[i].va + r[i].len, &c);
+	finish(as, &c);
+	pthread_mutex_unlock(&as->lock);
+}
+
 uint64_t kvm_walk(const struct platform_as *as, uint64_t va)
 {
 	uint64_t v = as->root | PTE_P;

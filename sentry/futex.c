@@ -50,6 +50,10 @@ static bool same_key(const struct futex_key *a, const struct futex_key *b)
 
 int futex_key(struct task *t, struct gptr p, bool shared, struct futex_key *key)
 {
+	bool private;
+	uint64_t id;
+	int r;
+
 	if (p.addr & 3)
 		return -EINVAL;
 	if (p.addr >= MM_ADDR_MAX)
@@ -58,8 +62,12 @@ int futex_key(struct task *t, struct gptr p, bool shared, struct futex_key *key)
 	key->mm = t->proc->mm;
 	if (!shared)
 		return 0;
-	key->mm = NULL;
-	return gmem_key(t->proc->mm, p, &key->id);
+	r = gmem_key(t->proc->mm, p, &id, &private);
+	if (!r && private)
+		key->id |= 1; /* not the key of FUTEX_PRIVATE_FLAG's waiters at the same word */
+	else if (!r)
+		*key = (struct futex_key){.id = id};
+	return r;
 }
 
 /* Tasks to wake after the bucket locks are dropped. */

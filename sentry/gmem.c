@@ -10,7 +10,6 @@
 #define MAX_RW_COUNT 0x7ffff000ull
 #define MAX_IOV	     1024
 
-size_t gmem_copy_raw(void *dst, const void *src, size_t n);
 size_t gmem_zero_raw(void *dst, size_t n);
 int gmem_load32_raw(const uint32_t *p, uint32_t *val);
 int gmem_cmpxchg32_raw(uint32_t *p, uint32_t *expected, uint32_t desired);
@@ -205,7 +204,7 @@ static uint64_t file_key(const struct vma *v, uint64_t addr)
 	return mix(h, v->off + (addr - v->start)) | 1ull << 63;
 }
 
-int gmem_key(struct mm *mm, struct gptr p, uint64_t *key)
+int gmem_key(struct mm *mm, struct gptr p, uint64_t *key, bool *private)
 {
 	struct vma *v;
 	uint64_t off;
@@ -214,6 +213,7 @@ int gmem_key(struct mm *mm, struct gptr p, uint64_t *key)
 	pthread_mutex_lock(&mm->lock);
 	if (mm_translate(mm, p.addr, PLATFORM_READ, &off, &v) == MM_FAULT_OK) {
 		*key = v->kind == VMA_FILE && (v->flags & VMA_SHARED) ? file_key(v, p.addr) : off;
+		*private = v->kind != VMA_SHM && !(v->flags & VMA_SHARED);
 		ret = 0;
 	}
 	pthread_mutex_unlock(&mm->lock);

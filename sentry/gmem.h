@@ -64,7 +64,8 @@ void gmem_unpin(struct gmem_pin *pin);
  * (excess is cut, as Linux does). dst has room for n. 0, -EFAULT or -EINVAL. */
 int gmem_read_iov(struct mm *mm, struct gptr src, size_t n, struct iovec *dst);
 
-/* Identity of a futex word for shared futexes: stable key of the page behind p. 0 or -EFAULT. */
-int gmem_key(struct mm *mm, struct gptr p, uint64_t *key);
+/* Identity of a futex word for shared futexes: stable key of the page behind p, or *private for memory
+ * that no other process can have: there the address is the identity. 0 or -EFAULT. */
+int gmem_key(struct mm *mm, struct gptr p, uint64_t *key, bool *private);
 
 #endif

@@ -10,7 +10,7 @@ sentry_memory = \
 	sentry/gmem.c sentry/gmem.h sentry/gmem_copy.S \
 	sentry/loader.c sentry/loader_int.h sentry/loader_script.c sentry/loader_stack.c \
 	sentry/mm.c sentry/mm.h sentry/mm_impl.h \
-	sentry/mm_advice.c sentry/mm_fault.c sentry/mm_maps.c sentry/mm_smaps.c sentry/mm_move.c \
+	sentry/mm_advice.c sentry/mm_fault.c sentry/mm_fork.c sentry/mm_maps.c sentry/mm_smaps.c sentry/mm_move.c \
 	sentry/pagemap.c sentry/pagemap.h \
 	sentry/pgpool.c sentry/pgpool.h \
 	sentry/sys_mm.c \

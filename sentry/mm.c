@@ -29,6 +29,7 @@ int mm_global_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 {
 	if (gmem_init(e) < 0)
 		return -1;
+	mm_fork_init();
 	return pgpool_init(p, limit_bytes, e);
 }
 
@@ -157,7 +158,7 @@ static void release_pages(struct mm *mm, uint64_t start, uint64_t end)
 
 	while (pagemap_next_run(&mm->pages, i, last, &r)) {
 		pagemap_clear(&mm->pages, r.index, r.n);
-		pgpool_put(r.page, r.n);
+		pgpool_leave(r.page, r.n);
 		i = r.index + r.n;
 	}
 }
@@ -468,6 +469,15 @@ int64_t mm_mmap(struct mm *mm, uint64_t addr, uint64_t len, int prot, int flags,
 
 /* ---- protection ---- */
 
+/* What the pages of v that are present can all have: those shared with others stay read-only until
+ * the fault that copies them. */
+static unsigned protect_bits(const struct mm *mm, const struct vma *v)
+{
+	unsigned bits = mm_platform_prot(v->prot);
+
+	return mm->forked && v->kind == VMA_ANON ? bits & ~(unsigned)PLATFORM_WRITE : bits;
+}
+
 static int protect_one(struct mm *mm, struct vma *v, int prot)
 {
 	unsigned may = (unsigned)((prot & PROT_READ ? VMA_MAYREAD : 0) |
@@ -483,15 +493,18 @@ static int protect_one(struct mm *mm, struct vma *v, int prot)
 	    (!data_allowed(mm, vma_len(v)) ||
 	     (!(v->flags & VMA_NORESERVE) && overcommits(vma_len(v)))))
 		return -ENOMEM;
+	if ((prot & PROT_WRITE) && v->kind == VMA_FILE && mm_unshare_file(mm, v) < 0)
+		return -ENOMEM;
 	vma_count(mm, v, -1);
 	v->prot = prot;
+	v->wrote |= (prot & PROT_WRITE) != 0;
 	vma_count(mm, v, 1);
 	if (!v->touched)
 		return 0;
 	if (!(prot & PROT_ALL)) {
 		platform_unmap(mm->as, v->start, vma_len(v));
 	} else if (old & PROT_ALL) {
-		platform_protect(mm->as, v->start, vma_len(v), mm_platform_prot(prot));
+		platform_protect(mm->as, v->start, vma_len(v), protect_bits(mm, v));
 	} else if (vma_len(v) <= MM_EAGER_FILE) {
 		mm_map_present(mm, v, v->start, v->end);
 	}

@@ -20,6 +20,9 @@ struct sandbox;
 int mm_global_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e);
 
 int mm_create(struct platform *p, struct mm **out); /* 0 or -errno */
+/* Copy for a new process: private pages are shared until one side writes to them. 0 or -errno. The
+ * cost grows with the pages that are present, not with the size of the mappings. */
+int mm_fork(struct mm *from, struct mm **out);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 struct platform_as *mm_as(struct mm *mm);

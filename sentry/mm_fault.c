@@ -18,6 +18,27 @@ static int map_run(struct mm *mm, struct vma *v, uint64_t va, uint64_t off, uint
 	return platform_map(mm->as, va, len, off, mm_platform_prot(v->prot) | hot);
 }
 
+/* A run of anonymous pages, of which those that others hold too are mapped read-only. */
+static int map_pages(struct mm *mm, struct vma *v, uint64_t va, uint32_t page, uint32_t n)
+{
+	unsigned prot = mm_platform_prot(v->prot) | PLATFORM_HOT;
+	uint32_t i, k;
+	int ret = 0;
+
+	v->touched = true;
+	for (i = 0; !ret && i < n; i = k) {
+		bool shared = mm_page_shared(mm, v, page + i);
+
+		for (k = i + 1; k < n && mm_page_shared(mm, v, page + k) == shared; k++)
+			;
+		ret = platform_map(mm->as, va + ((uint64_t)i << PGPOOL_SHIFT),
+				   (uint64_t)(k - i) << PGPOOL_SHIFT,
+				   (uint64_t)(page + i) << PGPOOL_SHIFT,
+				   shared ? prot & ~(unsigned)PLATFORM_WRITE : prot);
+	}
+	return ret;
+}
+
 int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 {
 	struct pagemap_run r;
@@ -31,9 +52,7 @@ int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 	base = vma_index(v, start);
 	last = base + ((end - start) >> PGPOOL_SHIFT);
 	for (i = base; !ret && pagemap_next_run(pages, i, last, &r); i = r.index + r.n)
-		ret = map_run(mm, v, start + ((r.index - base) << PGPOOL_SHIFT),
-			      (uint64_t)r.page << PGPOOL_SHIFT, (uint64_t)r.n << PGPOOL_SHIFT,
-			      PLATFORM_HOT);
+		ret = map_pages(mm, v, start + ((r.index - base) << PGPOOL_SHIFT), r.page, r.n);
 	return ret;
 }
 
@@ -143,16 +162,20 @@ static enum mm_fault_result make_blocks(struct mm *mm, struct vma *v, struct pag
 	return ret;
 }
 
-static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t page)
+static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t page, unsigned access)
 {
 	struct pagemap *pages = vma_pages(mm, v);
 	enum mm_fault_result ret = MM_FAULT_OK;
 	uint64_t start, end;
+	uint32_t pg;
 
 	if (v->kind == VMA_SHM)
 		pthread_mutex_lock(&v->shm->lock);
-	if (pagemap_get(pages, vma_index(v, page)) == PAGEMAP_NONE) {
+	pg = pagemap_get(pages, vma_index(v, page));
+	if (pg == PAGEMAP_NONE) {
 		ret = make_blocks(mm, v, pages, page, adapt_order(v, page));
+	} else if ((access & PLATFORM_WRITE) && mm_page_shared(mm, v, pg)) {
+		ret = mm_cow(mm, v, page, pg);
 	} else {
 		start = MAX(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER), v->start);
 		end = MIN(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER) +
@@ -230,9 +253,9 @@ static bool access_ok(const struct vma *v, unsigned access)
 	return v->prot & PROT_ALL;
 }
 
-static enum mm_fault_result fault_in(struct mm *mm, struct vma *v, uint64_t page)
+static enum mm_fault_result fault_in(struct mm *mm, struct vma *v, uint64_t page, unsigned access)
 {
-	return v->kind == VMA_FILE ? fault_file(mm, v, page) : fault_pages(mm, v, page);
+	return v->kind == VMA_FILE ? fault_file(mm, v, page) : fault_pages(mm, v, page, access);
 }
 
 enum mm_fault_result mm_fault_locked(struct mm *mm, uint64_t addr, unsigned access)
@@ -253,7 +276,7 @@ enum mm_fault_result mm_fault_locked(struct mm *mm, uint64_t addr, unsigned acce
 			       ? MM_FAULT_NOMEM
 			       : MM_FAULT_OK;
 	}
-	return fault_in(mm, v, addr & PAGE_MASK);
+	return fault_in(mm, v, addr & PAGE_MASK, access);
 }
 
 enum mm_fault_result mm_fault(struct mm *mm, uint64_t addr, unsigned access)
@@ -293,7 +316,7 @@ void mm_prefault(struct mm *mm, uint64_t start)
 		return;
 	v->order = MM_FAULT_ORDER;
 	v->last_end = 0;
-	fault_pages(mm, v, start);
+	fault_pages(mm, v, start, PLATFORM_READ);
 }
 
 void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
@@ -317,7 +340,7 @@ void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 				continue;
 			v->order = PGPOOL_MAX_ORDER;
 			v->last_end = a; /* sequential */
-			if (fault_pages(mm, v, a) != MM_FAULT_OK)
+			if (fault_pages(mm, v, a, PLATFORM_READ) != MM_FAULT_OK)
 				return;
 		}
 	}
@@ -341,8 +364,8 @@ enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access,
 		return MM_FAULT_OK;
 	}
 	pg = page_at(mm, v, page);
-	if (pg == PAGEMAP_NONE) {
-		ret = fault_pages(mm, v, page);
+	if (pg == PAGEMAP_NONE || ((access & PLATFORM_WRITE) && mm_page_shared(mm, v, pg))) {
+		ret = fault_pages(mm, v, page, access);
 		if (ret == MM_FAULT_NOMEM && nomem)
 			nomem();
 		if (ret != MM_FAULT_OK)

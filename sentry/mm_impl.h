@@ -54,6 +54,7 @@ struct vma {
 	unsigned flags; /* VMA_* */
 	enum vma_kind kind;
 	bool touched;	/* may have translations */
+	bool wrote;	/* VMA_FILE: was writable at some time, so it may have private pages */
 	uint8_t order;	/* of the next speculative fault */
 	uint64_t last_start, last_end; /* what the last fault made present */
 	/* VMA_FILE, VMA_SHM: offset of start in the object, in bytes. */
@@ -87,6 +88,7 @@ struct mm {
 	uint64_t limit_as, limit_data, limit_stack;
 	uint64_t vsize, vsize_peak, data, text, stack, locked; /* bytes */
 	unsigned lock_future; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
+	bool forked; /* private pages may be shared with other address spaces */
 };
 
 /* One line of /proc/PID/maps; mm locked (mm_maps.c). */
@@ -162,6 +164,25 @@ int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
 /* Window offset of the byte at addr, made present with access; *v its mapping. */
 enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,
 				  struct vma **v);
+
+/* gmem_copy.S: copies between host addresses that may fault; how many bytes are left. */
+size_t gmem_copy_raw(void *dst, const void *src, size_t n);
+
+/* ---- mm_fork.c; mm locked ---- */
+
+/* Opens what mm_fork needs of the host, before sbx is confined. */
+void mm_fork_init(void);
+/* Gives v, at address page, a page of its own in place of old, which others hold too. */
+enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_t old);
+/* Gives the file mapping v, which has no private pages, a window range of its own if another address
+ * space uses its range too: it is to become writable. 0 or -errno. */
+int mm_unshare_file(struct mm *mm, struct vma *v);
+
+/* Must a write to the private page of an anonymous mapping copy it first? */
+static inline bool mm_page_shared(const struct mm *mm, const struct vma *v, uint32_t page)
+{
+	return v->kind == VMA_ANON && mm->forked && pgpool_shared(page);
+}
 
 static inline uint64_t vma_len(const struct vma *v)
 {

@@ -55,7 +55,8 @@ static int regrow_file(struct vma *v, uint64_t new_len)
 	}
 	if (v->flags & VMA_SHARED)
 		pgrange_shared(r);
-	pgrange_punch(v->win, len);
+	if (!v->range->forked)
+		pgrange_punch(v->win, len);
 	pgrange_put(v->range);
 	v->range = r;
 	v->win = r->off;
@@ -132,6 +133,7 @@ static int64_t move_copy(struct mm *mm, struct vma *v, const struct move *m)
 		if (!ret && m->old_len) {
 			drop_translations(mm, v);
 			swap_windows(v, n);
+			n->wrote = v->wrote;
 		}
 	}
 	if (ret < 0) {

@@ -50,6 +50,7 @@ static struct {
 	uint8_t *step_kind;    /* per step */
 	uint32_t fresh[2], fresh_end[2]; /* pages never given out: small, big */
 	_Atomic uint32_t *refs;
+	_Atomic uint16_t *holders; /* address spaces that hold a private page */
 	struct link *links;    /* of free blocks, at their first page */
 	uint8_t *free_order;   /* 1 + order at the first page of a free block */
 	size_t meta_pages;
@@ -104,10 +105,11 @@ int pgpool_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e)
 		return sbx_err_set(e, "the machine has no memory window");
 	pool.meta_pages = PAGES_OF(pool.size);
 	pool.refs = meta_map(pool.meta_pages * sizeof(*pool.refs));
+	pool.holders = meta_map(pool.meta_pages * sizeof(*pool.holders));
 	pool.links = meta_map(pool.meta_pages * sizeof(*pool.links));
 	pool.free_order = meta_map(pool.meta_pages);
 	pool.step_kind = calloc(pool.size / STEP + 1, 1);
-	if (!pool.refs || !pool.links || !pool.free_order || !pool.step_kind)
+	if (!pool.refs || !pool.holders || !pool.links || !pool.free_order || !pool.step_kind)
 		return sbx_err_errno(e, ENOMEM, "page tables of the memory window");
 	for (unsigned i = 0; i <= LIST_BIG; i++)
 		pool.head[i] = NONE;
@@ -128,6 +130,8 @@ void pgpool_exit(void)
 
 	if (pool.refs)
 		munmap((void *)pool.refs, pool.meta_pages * sizeof(*pool.refs));
+	if (pool.holders)
+		munmap((void *)pool.holders, pool.meta_pages * sizeof(*pool.holders));
 	if (pool.links)
 		munmap(pool.links, pool.meta_pages * sizeof(*pool.links));
 	if (pool.free_order)
@@ -432,8 +436,10 @@ int pgpool_alloc(unsigned *order, uint32_t *page)
 	}
 	if (ok) {
 		pool.used += 1ull << o;
-		for (uint32_t i = 0; i < 1u << o; i++)
+		for (uint32_t i = 0; i < 1u << o; i++) {
 			atomic_store_explicit(&pool.refs[*page + i], 1, memory_order_relaxed);
+			atomic_store_explicit(&pool.holders[*page + i], 1, memory_order_relaxed);
+		}
 	}
 	pthread_mutex_unlock(&pool.lock);
 	*order = o;
@@ -448,6 +454,26 @@ void pgpool_get(uint32_t page)
 uint32_t pgpool_refs(uint32_t page)
 {
 	return atomic_load(&pool.refs[page]);
+}
+
+void pgpool_share(uint32_t page, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		atomic_fetch_add(&pool.refs[page + i], 1);
+		atomic_fetch_add(&pool.holders[page + i], 1);
+	}
+}
+
+void pgpool_leave(uint32_t page, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		atomic_fetch_sub(&pool.holders[page + i], 1);
+	pgpool_put(page, n);
+}
+
+bool pgpool_shared(uint32_t page)
+{
+	return atomic_load(&pool.holders[page]) > 1;
 }
 
 void pgpool_put(uint32_t page, uint32_t n)

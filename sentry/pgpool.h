@@ -34,6 +34,13 @@ void pgpool_get(uint32_t page);
 void pgpool_put(uint32_t page, uint32_t n);
 uint32_t pgpool_refs(uint32_t page);
 
+/* How many address spaces hold a private page: one from pgpool_alloc on, one more with each fork.
+ * Only who holds a page alone may write to it; others copy it first. pgpool_share takes a reference
+ * for one more holder, pgpool_leave drops the references of one holder. */
+void pgpool_share(uint32_t page, uint32_t n);
+void pgpool_leave(uint32_t page, uint32_t n);
+bool pgpool_shared(uint32_t page);
+
 /* Drops the contents of pages that stay allocated: they read as zero afterwards. */
 void pgpool_discard(uint32_t page, uint32_t n);
 
@@ -49,6 +56,7 @@ struct pgrange {
 	uint64_t off, len;
 	uint32_t refs; /* guarded by the pool */
 	bool shared;   /* holds a MAP_SHARED mapping: set with pgrange_shared */
+	bool forked;   /* several address spaces use it: it stays mapped until the last put */
 	struct list node;
 };
 int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */

@@ -164,6 +164,13 @@ void platform_unmap(struct platform_as *as, uint64_t va, uint64_t len);
 /* Changes the protection of the pages that are present; same guarantee. prot 0 removes them. */
 void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigned prot);
 
+/* Takes the right to write from the pages that are present in n ranges, with one wait for all of them;
+ * same guarantee. The cost grows with the page tables that exist there. */
+struct platform_range {
+	uint64_t va, len;
+};
+void platform_write_protect(struct platform_as *as, const struct platform_range *r, size_t n);
+
 /* Looks up one page: window offset of the page that contains va, and its protection.
  * False when not present. */
 bool platform_lookup(struct platform_as *as, uint64_t va, uint64_t *off, unsigned *prot);

@@ -252,6 +252,7 @@ struct vma *vma_new(uint64_t start, uint64_t end, int prot, unsigned flags, enum
 	v->flags = flags;
 	v->kind = kind;
 	v->order = MM_FAULT_ORDER;
+	v->wrote = prot & PROT_WRITE;
 	list_init(&v->node);
 	return v;
 }
@@ -259,7 +260,8 @@ struct vma *vma_new(uint64_t start, uint64_t end, int prot, unsigned flags, enum
 void vma_free(struct vma *v)
 {
 	if (v->kind == VMA_FILE && v->range) {
-		pgrange_punch(v->win, vma_len(v));
+		if (!v->range->forked)
+			pgrange_punch(v->win, vma_len(v));
 		pgrange_put(v->range);
 	}
 	if (v->file)
@@ -279,6 +281,7 @@ struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 	if (!high)
 		return NULL;
 	high->touched = v->touched;
+	high->wrote = v->wrote;
 	high->off = v->off + (addr - v->start);
 	high->win = v->win + (addr - v->start);
 	if (v->file)
@@ -311,6 +314,7 @@ static void absorb(struct mm *mm, struct vma *a, struct vma *b)
 	uint64_t end = b->end;
 
 	a->touched |= b->touched;
+	a->wrote |= b->wrote;
 	vma_unlink(mm, b);
 	vma_resize(mm, a, a->start, end);
 	if (b->range)

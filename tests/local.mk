@@ -40,6 +40,7 @@ unit_tests += \
 	tests/unit/test_elf \
 	tests/unit/test_epoll \
 	tests/unit/test_fdtab \
+	tests/unit/test_fork \
 	tests/unit/test_image \
 	tests/unit/test_loader \
 	tests/unit/test_mm \
@@ -57,6 +58,8 @@ tests_table_test_table_LDADD = policy/libpolicy.a
 mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
 	tests/unit/fake_platform.c tests/unit/fake_platform.h
 mm_libs = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
+tests_unit_test_fork_SOURCES = tests/unit/test_fork.c $(mm_fixture)
+tests_unit_test_fork_LDADD = $(mm_libs)
 tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = $(mm_libs)
 tests_unit_test_elf_SOURCES = tests/unit/test_elf.c tests/unit/elf_make.h

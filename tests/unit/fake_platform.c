@@ -178,6 +178,24 @@ void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigne
 	pthread_mutex_unlock(&as->lock);
 }
 
+void platform_write_protect(struct platform_as *as, const struct platform_range *r, size_t n)
+{
+	struct pagemap_run run;
+
+	pthread_mutex_lock(&as->lock);
+	fake_protects++;
+	for (size_t k = 0; k < n; k++) {
+		uint64_t i = r[k].va / PLATFORM_PAGE, end = i + r[k].len / PLATFORM_PAGE;
+
+		for (; pagemap_next_run(&as->off, i, end, &run); i = run.index + run.n)
+			for (uint32_t j = 0; j < run.n; j++)
+				pagemap_set(&as->prot, run.index + j,
+					    pagemap_get(&as->prot, run.index + j) &
+						    ~(uint32_t)PLATFORM_WRITE);
+	}
+	pthread_mutex_unlock(&as->lock);
+}
+
 bool platform_lookup(struct platform_as *as, uint64_t va, uint64_t *off, unsigned *prot)
 {
 	uint32_t page;

@@ -1,0 +1,273 @@
+/* Copies of address spaces: fork, and the copies of pages that it puts off.
+ *
+ * Private anonymous pages are shared by both sides and read-only for both; the fault of a write copies
+ * the page unless the others have let go of it. Pages that a call in progress has pinned are copied
+ * at once, so that what the host writes arrives where it was asked for.
+ *
+ * A file mapping that was never writable has no private pages: both sides use the same window range
+ * from then on. One that was gets a new range over the same file for the child, with the pages that
+ * the host had copied on writing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "sentry/file.h"
+#include "sentry/mm_impl.h"
+
+#define MAP_CHUNK 512 /* entries of the host's page map read in one go */
+#define PM_SWAPPED (1ull << 62)
+#define PM_PRESENT (1ull << 63)
+#define PM_FILE	   (1ull << 61)
+/* What the child is given translations of at once: a fault costs what many pages do. */
+#define EAGER_PAGES 2048u
+
+static int host_pagemap = -1;
+
+void mm_fork_init(void)
+{
+	if (host_pagemap < 0)
+		host_pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- copying pages ---- */
+
+enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_t old)
+{
+	unsigned order = 0;
+	uint32_t new;
+
+	if (pgpool_alloc(&order, &new) < 0)
+		return MM_FAULT_NOMEM;
+	memcpy(pgpool_host((uint64_t)new << PGPOOL_SHIFT),
+	       pgpool_host((uint64_t)old << PGPOOL_SHIFT), PAGE_SIZE);
+	pagemap_set(&mm->pages, vma_index(v, page), new);
+	v->touched = true;
+	/* Complete at return, so that nothing reaches the old page when it is let go. */
+	if (platform_map(mm->as, page, PAGE_SIZE, (uint64_t)new << PGPOOL_SHIFT,
+			 mm_platform_prot(v->prot) | PLATFORM_HOT) < 0)
+		platform_unmap(mm->as, page, PAGE_SIZE);
+	pgpool_leave(old, 1);
+	return MM_FAULT_OK;
+}
+
+/* The child's own copy of a page that is pinned. */
+static int copy_pinned(struct mm *to, uint64_t index, uint32_t page)
+{
+	unsigned order = 0;
+	uint32_t new;
+
+	if (pgpool_alloc(&order, &new) < 0)
+		return -ENOMEM;
+	memcpy(pgpool_host((uint64_t)new << PGPOOL_SHIFT),
+	       pgpool_host((uint64_t)page << PGPOOL_SHIFT), PAGE_SIZE);
+	pagemap_set(&to->pages, index, new);
+	return 0;
+}
+
+/* Shares the pages of an anonymous mapping. */
+static int share_pages(struct mm *from, struct mm *to, const struct vma *v)
+{
+	uint64_t i = v->start >> PGPOOL_SHIFT, end = v->end >> PGPOOL_SHIFT;
+	struct pagemap_run r;
+
+	for (; pagemap_next_run(&from->pages, i, end, &r); i = r.index + r.n) {
+		if (pagemap_reserve(&to->pages, r.index, r.n) < 0)
+			return -ENOMEM;
+		for (uint32_t k = 0; k < r.n; k++) {
+			uint32_t page = r.page + k;
+
+			if (!pgpool_shared(page) && pgpool_refs(page) > 1) {
+				if (copy_pinned(to, r.index + k, page) < 0)
+					return -ENOMEM;
+				continue;
+			}
+			pgpool_share(page, 1);
+			pagemap_set(&to->pages, r.index + k, page);
+		}
+	}
+	return 0;
+}
+
+/* ---- file mappings ---- */
+
+int mm_unshare_file(struct mm *mm, struct vma *v)
+{
+	struct pgrange *r;
+	int ret;
+
+	if ((v->flags & VMA_SHARED) || v->wrote || !v->range->forked)
+		return 0;
+	ret = pgrange_create(vma_len(v), &r);
+	if (ret < 0)
+		return ret;
+	ret = mm_host_map(v, r->off, r->len, v->off);
+	if (ret < 0) {
+		pgrange_put(r);
+		return ret;
+	}
+	if (v->touched)
+		platform_unmap(mm->as, v->start, vma_len(v));
+	v->touched = false;
+	pgrange_put(v->range);
+	v->range = r;
+	v->win = r->off;
+	return 0;
+}
+
+/* Which of n pages (up to MAP_CHUNK) from host address p on are private copies? When the host does
+ * not tell, all of them may be. */
+static void find_private(const uint8_t *p, unsigned n, bool *private)
+{
+	uint64_t entry[MAP_CHUNK];
+	ssize_t want = (ssize_t)(n * sizeof(entry[0]));
+	off_t at = (off_t)((uintptr_t)p / PAGE_SIZE * sizeof(entry[0]));
+	bool known = host_pagemap >= 0 && pread(host_pagemap, entry, (size_t)want, at) == want;
+
+	for (unsigned i = 0; i < n; i++)
+		private[i] = !known || (entry[i] & PM_SWAPPED) ||
+			     ((entry[i] & PM_PRESENT) && !(entry[i] & PM_FILE));
+}
+
+/* Copies the private pages of the file mapping v to the window range at win. Beyond the file's end
+ * there is nothing to copy: those faults are skipped. */
+static void copy_private(const struct vma *v, uint64_t win)
+{
+	uint64_t pages = vma_len(v) >> PGPOOL_SHIFT;
+	bool private[MAP_CHUNK];
+
+	for (uint64_t done = 0; done < pages; done += MAP_CHUNK) {
+		unsigned n = (unsigned)MIN(pages - done, (uint64_t)MAP_CHUNK);
+		uint64_t off = done << PGPOOL_SHIFT;
+
+		find_private(pgpool_host(v->win + off), n, private);
+		for (unsigned i = 0; i < n; i++, off += PAGE_SIZE)
+			if (private[i])
+				gmem_copy_raw(pgpool_host(win + off), pgpool_host(v->win + off),
+					      PAGE_SIZE);
+	}
+}
+
+static int fork_file(const struct vma *v, struct vma *n)
+{
+	int ret;
+
+	n->file = file_get(v->file);
+	n->off = v->off;
+	if ((v->flags & VMA_SHARED) || !v->wrote) {
+		v->range->forked = true;
+		n->range = pgrange_get(v->range);
+		n->win = v->win;
+		return 0;
+	}
+	ret = pgrange_create(vma_len(v), &n->range);
+	if (ret < 0)
+		return ret;
+	n->win = n->range->off;
+	ret = mm_host_map(n, n->win, vma_len(n), n->off);
+	if (!ret)
+		copy_private(v, n->win);
+	return ret;
+}
+
+/* ---- the whole ---- */
+
+static int fork_vma(struct mm *from, struct mm *to, struct vma *v)
+{
+	struct vma *n = vma_new(v->start, v->end, v->prot, v->flags & ~(unsigned)VMA_LOCKED, v->kind);
+	int ret = 0;
+
+	if (!n)
+		return -ENOMEM;
+	n->wrote = v->wrote;
+	if (v->kind == VMA_FILE) {
+		ret = fork_file(v, n);
+	} else if (v->kind == VMA_SHM) {
+		n->shm = mm_shm_get(v->shm);
+		n->off = v->off;
+	}
+	if (ret < 0) {
+		vma_free(n);
+		return ret;
+	}
+	vma_link(to, n);
+	if (v->kind == VMA_ANON && !(v->flags & VMA_WIPEONFORK))
+		ret = share_pages(from, to, v);
+	return ret;
+}
+
+static void copy_settings(const struct mm *from, struct mm *to)
+{
+	to->mmap_random = from->mmap_random;
+	to->mmap_base = from->mmap_base;
+	to->brk = from->brk;
+	to->layout = from->layout;
+	to->limit_as = from->limit_as;
+	to->limit_data = from->limit_data;
+	to->limit_stack = from->limit_stack;
+	to->forked = true;
+}
+
+/* Makes the private pages of mm read-only, in one go. */
+static int protect_private(struct mm *mm)
+{
+	struct platform_range *r = calloc(mm->nr_vmas + 1, sizeof(*r));
+	struct vma *v;
+	size_t n = 0;
+
+	if (!r)
+		return -ENOMEM;
+	list_for_each(v, &mm->vmas, node)
+		if (v->kind == VMA_ANON && v->touched && (v->prot & PROT_WRITE) &&
+		    !(v->flags & (VMA_DONTFORK | VMA_WIPEONFORK)))
+			r[n++] = (struct platform_range){.va = v->start, .len = vma_len(v)};
+	platform_write_protect(mm->as, r, n);
+	free(r);
+	return 0;
+}
+
+/* Gives a child its first translations. */
+static void map_first(struct mm *to, const struct mm *from)
+{
+	struct vma *v;
+
+	if (from->pages.pages > EAGER_PAGES)
+		return;
+	list_for_each(v, &to->vmas, node)
+		if ((v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) &&
+		    (v->kind == VMA_ANON || vma_len(v) <= MM_EAGER_FILE))
+			mm_map_present(to, v, v->start, v->end);
+}
+
+int mm_fork(struct mm *from, struct mm **out)
+{
+	struct mm *to;
+	struct vma *v;
+	int ret = mm_create(from->platform, &to);
+
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&from->lock);
+	copy_settings(from, to);
+	from->forked = true;
+	list_for_each(v, &from->vmas, node) {
+		if (v->flags & VMA_DONTFORK)
+			continue;
+		ret = fork_vma(from, to, v);
+		if (ret < 0)
+			break;
+	}
+	/* Also after a failure: pages that were shared may stay read-only. */
+	if (protect_private(from) < 0)
+		ret = -ENOMEM;
+	if (!ret)
+		map_first(to, from);
+	pthread_mutex_unlock(&from->lock);
+	if (ret < 0)
+		mm_put(to);
+	else
+		*out = to;
+	return ret;
+}
