@@ -109,6 +109,23 @@ static uint32_t lowest_free(const struct fdtab *t, uint32_t min)
 	return t->size;
 }
 
+/* Lowest descriptor >= from whose bit is set in map, or t->size. */
+static uint32_t next_set(const struct fdtab *t, const uint64_t *map, uint32_t from)
+{
+	uint32_t w = from / WORD_BITS;
+	uint64_t bits;
+
+	if (from >= t->size)
+		return t->size;
+	bits = map[w] & (UINT64_MAX << (from % WORD_BITS));
+	while (!bits) {
+		if (++w >= t->size / WORD_BITS)
+			return t->size;
+		bits = map[w];
+	}
+	return w * WORD_BITS + (uint32_t)__builtin_ctzll(bits);
+}
+
 uint32_t fdtab_limit(uint64_t want)
 {
 	static _Atomic uint64_t cap; /* asked once: the host filter may forbid it later */
@@ -137,6 +154,35 @@ struct fdtab *fdtab_create(uint32_t max)
 		return NULL;
 	}
 	return t;
+}
+
+struct fdtab *fdtab_copy(struct fdtab *from)
+{
+	struct fdtab *t = fdtab_create(0);
+	uint32_t fd;
+
+	if (!t)
+		return NULL;
+	pthread_mutex_lock(&from->lock);
+	t->max = from->max;
+	if (!grow(t, from->size - 1)) {
+		pthread_mutex_unlock(&from->lock);
+		fdtab_put(t);
+		return NULL;
+	}
+	for (fd = next_set(from, from->open, 0); fd < from->size;
+	     fd = next_set(from, from->open, fd + 1)) {
+		t->file[fd] = file_get(from->file[fd]);
+		set_open(t, fd, true);
+		bit_put(t->cloexec, fd, bit_get(from->cloexec, fd));
+	}
+	pthread_mutex_unlock(&from->lock);
+	return t;
+}
+
+bool fdtab_is_shared(const struct fdtab *t)
+{
+	return atomic_load(&t->refs) > 1;
 }
 
 struct fdtab *fdtab_get(struct fdtab *t)
@@ -269,23 +315,6 @@ int fdtab_set_cloexec(struct fdtab *t, int fd, bool on)
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;
-}
-
-/* Lowest descriptor >= from whose bit is set in map, or t->size. */
-static uint32_t next_set(const struct fdtab *t, const uint64_t *map, uint32_t from)
-{
-	uint32_t w = from / WORD_BITS;
-	uint64_t bits;
-
-	if (from >= t->size)
-		return t->size;
-	bits = map[w] & (UINT64_MAX << (from % WORD_BITS));
-	while (!bits) {
-		if (++w >= t->size / WORD_BITS)
-			return t->size;
-		bits = map[w];
-	}
-	return w * WORD_BITS + (uint32_t)__builtin_ctzll(bits);
 }
 
 /* Closes every descriptor of first..last, or only those with FD_CLOEXEC (execve). */

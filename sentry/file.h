@@ -112,7 +112,11 @@ struct fdtab;
 /* The table size that stands for a limit of want: less when the host would run out of descriptors. */
 uint32_t fdtab_limit(uint64_t want);
 struct fdtab *fdtab_create(uint32_t max);
+/* A table with the same descriptors, for fork. NULL when out of memory. */
+struct fdtab *fdtab_copy(struct fdtab *t);
 struct fdtab *fdtab_get(struct fdtab *t);
+/* Is the table used by others, too (CLONE_FILES)? */
+bool fdtab_is_shared(const struct fdtab *t);
 void fdtab_put(struct fdtab *t);
 
 /* Referenced file of fd, or NULL (EBADF). */

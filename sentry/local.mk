@@ -23,17 +23,22 @@ sentry_tasks = \
 	sentry/decode.c sentry/decode.h \
 	sentry/dispatch.c \
 	sentry/fault.c \
+	sentry/fork.c \
 	sentry/futex.c sentry/futex.h \
 	sentry/hostcall.c sentry/hostcall_asm.S \
+	sentry/proc.c \
 	sentry/sandbox.c \
 	sentry/sigframe.c \
 	sentry/signal.c sentry/signal.h \
+	sentry/sys_exec.c \
 	sentry/sys_futex.c \
+	sentry/sys_job.c \
 	sentry/sys_proc.c \
 	sentry/sys_sched.c \
 	sentry/sys_signal.c \
 	sentry/sys_thread.c \
 	sentry/sys_time.c \
+	sentry/sys_wait.c \
 	sentry/systable.c sentry/systable.h \
 	sentry/task.c sentry/task.h sentry/task_int.h \
 	sentry/timer.c sentry/timer.h

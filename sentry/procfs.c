@@ -33,10 +33,11 @@ uint64_t procfs_mem_used(void)
 
 	pthread_mutex_lock(&sandbox.lock);
 	list_for_each(p, &sandbox.procs, node) {
-		if (!p->mm)
-			continue;
-		mm_usage(p->mm, &u);
-		sum += u.rss;
+		pthread_mutex_lock(&p->lock);
+		if (p->mm)
+			mm_usage(p->mm, &u);
+		sum += p->mm ? u.rss : 0;
+		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return sum;

@@ -126,24 +126,31 @@ static int host_signals_init(struct host_state *h, struct sbx_err **e)
 	return 0;
 }
 
-/* Passes a host signal to the app. Who sent it stays outside. */
-static void forward_signal(struct proc *p, const struct signalfd_siginfo *si)
+/* Passes a host signal to the app: what a terminal, or a shell's job control, sends goes to the whole
+ * foreground group, everything else to the first process. Who sent it stays outside. */
+static void forward_signal(const struct signalfd_siginfo *si)
 {
 	siginfo_t info = {.si_signo = (int)si->ssi_signo, .si_code = SI_USER};
+	bool group = si->ssi_code == SI_KERNEL || info.si_signo == SIGCONT;
+	struct proc *p;
 
 	if (si->ssi_code == SI_KERNEL)
 		info.si_code = SI_KERNEL;
 	else
-		info.si_uid = p->uid;
-	signal_send_proc(p, &info);
+		info.si_uid = sandbox.first->uid;
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node)
+		if (group ? p->pgid == sandbox.foreground : p == sandbox.first)
+			signal_send_proc(p, &info);
+	pthread_mutex_unlock(&sandbox.lock);
 }
 
-static void read_signals(struct host_state *h, struct proc *p)
+static void read_signals(struct host_state *h)
 {
 	struct signalfd_siginfo si;
 
 	while (read(h->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		forward_signal(p, &si);
+		forward_signal(&si);
 }
 
 /* ---- set-up ---- */
@@ -219,7 +226,7 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 	p->fs = fsctx_create(cwd ? cwd : "/", e);
 	if (!p->fs)
 		return -1;
-	p->ppid = p->sid = 1;
+	p->sid = 1;
 	p->uid = sandbox.config.has_ids ? sandbox.config.uid : getuid();
 	p->gid = sandbox.config.has_ids ? sandbox.config.gid : getgid();
 	clock_gettime(CLOCK_BOOTTIME, &ts);
@@ -232,7 +239,9 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 		if (h->ignored & sig_bit(sig))
 			p->sighand->action[sig - 1].handler = (uint64_t)SIG_IGN;
 	pthread_mutex_lock(&sandbox.lock);
-	list_append(&sandbox.procs, &p->node);
+	sandbox.first = p;
+	proc_link(p, NULL);
+	p->exit_signal = 0;
 	pthread_mutex_unlock(&sandbox.lock);
 	return install_std_fds(p, e);
 }
@@ -318,6 +327,8 @@ static int load_program(struct task *t, const struct sandbox_opts *o, struct sbx
 	r = loader_exec(p->mm, &la, &res, &why);
 	if (r)
 		return exec_failed(path, r, why, e);
+	file_put(p->exe);
+	p->exe = res.exe;
 	memcpy(p->comm, res.comm, sizeof(p->comm));
 	memcpy(t->comm, res.comm, sizeof(t->comm));
 	t->regs->rip = res.entry;
@@ -418,23 +429,35 @@ static uint64_t check_rlimit_cpu(struct proc *p, uint64_t now, uint64_t used)
 	return soft == UINT64_MAX ? soft : cpu_deadline(now, used, soft);
 }
 
-static uint64_t check_cpu(struct proc *p, uint64_t now)
+/* CPU time of all processes, ended ones too; sandbox.lock held. */
+static uint64_t all_cpu_ns(void)
 {
-	uint64_t limit = sandbox.config.limit_cpu_ns, used, next;
+	uint64_t sum = sandbox.reaped_cpu_ns;
+	struct proc *p;
 
-	if (!limit && p->rlim[RLIMIT_CPU].rlim_cur == RLIM_INFINITY)
-		return UINT64_MAX;
-	used = proc_cpu_ns(p);
-	if (limit && used >= limit) {
-		sandbox_end(128 + SIGKILL, "cpu time limit");
-		return UINT64_MAX;
-	}
-	next = limit ? cpu_deadline(now, used, limit) : UINT64_MAX;
-	return MIN(next, check_rlimit_cpu(p, now, used));
+	list_for_each (p, &sandbox.procs, node)
+		sum += proc_cpu_ns(p);
+	return sum;
+}
+
+/* True when limits.cpu is used up. */
+static bool check_cpu(uint64_t now, uint64_t *next)
+{
+	uint64_t limit = sandbox.config.limit_cpu_ns, used;
+
+	if (!limit)
+		return false;
+	pthread_mutex_lock(&sandbox.lock);
+	used = all_cpu_ns();
+	pthread_mutex_unlock(&sandbox.lock);
+	if (used >= limit)
+		return true;
+	*next = MIN(*next, cpu_deadline(now, used, limit));
+	return false;
 }
 
 /* Ends the sandbox at its limits; returns when to look again (monotonic). */
-static uint64_t check_limits(struct proc *p, uint64_t now)
+static uint64_t check_limits(uint64_t now)
 {
 	uint64_t limit = sandbox.config.limit_wall_ns, next = now + NSEC, used;
 
@@ -445,8 +468,30 @@ static uint64_t check_limits(struct proc *p, uint64_t now)
 		else
 			next = MIN(next, now + limit - used);
 	}
-	used = check_cpu(p, now);
-	return MIN(next, used);
+	if (check_cpu(now, &next))
+		sandbox_end(128 + SIGKILL, "cpu time limit");
+	return next;
+}
+
+/* Timers and RLIMIT_CPU of every process; returns when to look again. */
+static uint64_t run_processes(uint64_t now)
+{
+	uint64_t next = UINT64_MAX, at;
+	struct proc *p;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node) {
+		if (p->zombie)
+			continue;
+		at = timers_run(p, now);
+		next = MIN(next, at);
+		if (p->rlim[RLIMIT_CPU].rlim_cur == RLIM_INFINITY)
+			continue;
+		at = check_rlimit_cpu(p, now, proc_cpu_ns(p));
+		next = MIN(next, at);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	return next;
 }
 
 static void out_of_memory(void)
@@ -475,16 +520,18 @@ static void once_a_second(uint64_t now)
 }
 
 /* Until every app thread is gone: forwards signals, fires timers, watches limits. */
-static void housekeep(struct host_state *h, struct proc *p)
+static void housekeep(struct host_state *h)
 {
 	struct pollfd fds[2] = {{h->signal_fd, POLLIN, 0}, {sandbox.wake_fd, POLLIN, 0}};
-	uint64_t now, next, ended_at = 0, ticks;
+	uint64_t now, next, at, ended_at = 0, ticks;
 	struct timespec ts;
 
 	while (atomic_load(&sandbox.nr_tasks) > 0) {
 		now = mono_ns();
 		once_a_second(now);
-		next = MIN(timers_run(p, now), check_limits(p, now));
+		next = check_limits(now);
+		at = run_processes(now);
+		next = MIN(next, at);
 		if (atomic_load(&sandbox.ended)) {
 			ended_at = ended_at ? ended_at : now;
 			if (now - ended_at > GRACE_NS) {
@@ -501,7 +548,7 @@ static void housekeep(struct host_state *h, struct proc *p)
 		if (fds[1].revents && read(sandbox.wake_fd, &ticks, sizeof(ticks)) < 0)
 			continue;
 		if (fds[0].revents)
-			read_signals(h, p);
+			read_signals(h);
 	}
 }
 
@@ -523,26 +570,23 @@ static void print_stats(void)
 		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
 }
 
-/* Kept to the end: the host takes a whole process down faster than sbx could piece by piece. */
-static struct proc *first;
-
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 {
 	struct host_state h = {.signal_fd = -1};
 	struct task *t = NULL;
-	struct proc *p;
 	int r;
 
 	if (set_up(o, &h, &t, e))
 		return -1;
-	first = p = t->proc;
-	atomic_fetch_add(&p->refs, 1);
+	/* Kept to the end: the host takes a whole process down faster than sbx could piece by piece. */
+	proc_get(sandbox.first);
+	sandbox.foreground = sandbox.first->pgid;
 	vdso_update();
 	mm_on_nomem(out_of_memory);
 	r = task_start(t);
 	if (r)
 		return sbx_err_errno(e, -r, "cannot start a thread");
-	housekeep(&h, p);
+	housekeep(&h);
 	if (atomic_load(&sandbox.nr_tasks) > 0)
 		sandbox.audit = NULL; /* a thread that does not stop must not use it any more */
 	if (o->stats)

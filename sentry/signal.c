@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "sentry/signalfd.h"
@@ -126,10 +127,12 @@ static void cancel_opposites(struct proc *p, int sig)
 	uint64_t mask = 0;
 	struct task *t;
 
-	if (sig == SIGCONT)
+	if (sig == SIGCONT) {
 		mask = STOP_SIGNALS;
-	else if (STOP_SIGNALS & sig_bit(sig))
+		p->continued++;
+	} else if (STOP_SIGNALS & sig_bit(sig)) {
 		mask = sig_bit(SIGCONT);
+	}
 	if (!mask)
 		return;
 	pending_flush(sh, &sh->shared, mask);
@@ -203,7 +206,9 @@ static int send(struct proc *p, struct task *t, const siginfo_t *info)
 		return 0;
 	}
 	pthread_mutex_lock(&p->lock);
-	r = send_locked(p, t, info);
+	if (info->si_signo == SIGCONT)
+		proc_continue(p);
+	r = p->nr_tasks ? send_locked(p, t, info) : 0;
 	pthread_mutex_unlock(&p->lock);
 	return r;
 }
@@ -323,6 +328,22 @@ void signal_set_action(struct proc *p, int sig, const struct sig_action *act)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void signal_reset_actions(struct proc *p)
+{
+	struct sighand *sh = p->sighand;
+	int i;
+
+	pthread_mutex_lock(&sh->lock);
+	for (i = 0; i < SIGNAL_MAX; i++) {
+		uint64_t h = sh->action[i].handler;
+
+		memset(&sh->action[i], 0, sizeof(sh->action[i]));
+		if (h == (uint64_t)SIG_IGN)
+			sh->action[i].handler = h;
+	}
+	pthread_mutex_unlock(&sh->lock);
+}
+
 /* ---- masks ---- */
 
 bool signal_pending(const struct task *t)
@@ -439,7 +460,10 @@ static bool default_action(struct task *t, int sig)
 	if (IGNORED_BY_DEFAULT & sig_bit(sig))
 		return false;
 	if (STOP_SIGNALS & sig_bit(sig)) {
-		stop_process(sig);
+		if (t->proc == sandbox.first || !sandbox.first)
+			stop_process(sig);
+		else if (sig == SIGSTOP || !proc_group_orphaned(t->proc))
+			proc_stop(t, sig);
 		return false;
 	}
 	proc_exit_group(t->proc, sig);
@@ -500,8 +524,9 @@ static void deliver_pending(struct task *t)
 	siginfo_t info;
 	bool found;
 
-	while (!t->exiting && !t->proc->exiting && signal_pending(t)) {
+	while (!task_leaving(t) && !atomic_load(&t->proc->stopped) && signal_pending(t)) {
 		pthread_mutex_lock(&sh->lock);
+		t->stop_seen = t->proc->continued;
 		found = dequeue_locked(t, ~atomic_load(&t->sig->blocked), &info);
 		if (found) {
 			act = sh->action[info.si_signo - 1];
@@ -541,19 +566,24 @@ static bool finish_restart(struct task *t)
 	return true;
 }
 
-static bool leaving(const struct task *t)
+/* Delivers what is pending; a stop lasts until SIGCONT. */
+static void deliver_and_stop(struct task *t)
 {
-	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended);
+	do {
+		atomic_store(&t->interrupt, 0);
+		if (atomic_load(&t->proc->stopped))
+			proc_stop_wait(t);
+		if (signal_pending(t))
+			deliver_pending(t);
+	} while (!task_leaving(t) && atomic_load(&t->proc->stopped));
 }
 
 void signal_deliver(struct task *t)
 {
 	do {
 		do {
-			atomic_store(&t->interrupt, 0);
-			if (signal_pending(t))
-				deliver_pending(t);
-			if (leaving(t))
+			deliver_and_stop(t);
+			if (task_leaving(t))
 				return;
 		} while (!finish_restart(t));
 		if (!t->sig->restore_mask)

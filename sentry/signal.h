@@ -79,6 +79,9 @@ void signal_cancel_entry(struct proc *p, struct sig_entry *e);
 /* Sets the action of sig; drops what is pending and now ignored. */
 void signal_set_action(struct proc *p, int sig, const struct sig_action *act);
 
+/* execve: every handler becomes the default action; what was ignored stays so. */
+void signal_reset_actions(struct proc *p);
+
 /* True when a signal can be delivered to t now. */
 bool signal_pending(const struct task *t);
 

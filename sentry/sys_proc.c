@@ -154,76 +154,6 @@ long sys_capget(struct task *t, struct sysargs *a)
 	return a->raw[1] ? gmem_write(t->proc->mm, A_PTR(a, 1), data, n) : 0;
 }
 
-/* ---- process groups and sessions ---- */
-
-static long proc_field(struct task *t, int pid, bool sid)
-{
-	struct proc *p;
-	long r;
-
-	if (!pid)
-		return sid ? t->proc->sid : t->proc->pgid;
-	p = proc_by_pid(pid);
-	if (!p)
-		return -ESRCH;
-	r = sid ? p->sid : p->pgid;
-	proc_put(p);
-	return r;
-}
-
-long sys_getpgrp(struct task *t, struct sysargs *a)
-{
-	return t->proc->pgid;
-}
-
-long sys_getpgid(struct task *t, struct sysargs *a)
-{
-	return proc_field(t, A_INT(a, 0), false);
-}
-
-long sys_getsid(struct task *t, struct sysargs *a)
-{
-	return proc_field(t, A_INT(a, 0), true);
-}
-
-long sys_setsid(struct task *t, struct sysargs *a)
-{
-	struct proc *p = t->proc;
-
-	if (p->pgid == p->pid)
-		return -EPERM;
-	p->sid = p->pgid = p->pid;
-	return p->sid;
-}
-
-long sys_setpgid(struct task *t, struct sysargs *a)
-{
-	struct proc *p = t->proc;
-	int pid = A_INT(a, 0), pgid = A_INT(a, 1);
-
-	if (pgid < 0)
-		return -EINVAL;
-	if (pid && pid != p->pid)
-		return -ESRCH;
-	if (p->sid == p->pid)
-		return -EPERM;
-	if (pgid && pgid != p->pid && pgid != p->pgid)
-		return -EPERM;
-	p->pgid = pgid ? pgid : p->pid;
-	return 0;
-}
-
-/* There are no children yet. */
-long sys_wait4(struct task *t, struct sysargs *a)
-{
-	return -ECHILD;
-}
-
-long sys_waitid(struct task *t, struct sysargs *a)
-{
-	return -ECHILD;
-}
-
 /* ---- the system ---- */
 
 static void set_name(char *field, size_t size, const char *policy, const char *otherwise)
@@ -414,7 +344,10 @@ static long prctl_get(struct task *t, struct sysargs *a)
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack_ns;
 	case PR_GET_PDEATHSIG:
+		return gmem_write(t->proc->mm, gptr_at(p2), &t->proc->pdeath_sig,
+				  sizeof(t->proc->pdeath_sig));
 	case PR_GET_CHILD_SUBREAPER:
+		zero = t->proc->subreaper;
 		return gmem_write(t->proc->mm, gptr_at(p2), &zero, sizeof(zero));
 	case PR_GET_TSC:
 		zero = PR_TSC_ENABLE;
@@ -441,8 +374,14 @@ long sys_prctl(struct task *t, struct sysargs *a)
 			return -EINVAL;
 		t->proc->dumpable = p2 == 1;
 		return 0;
-	case PR_SET_PDEATHSIG: /* the parent is outside and outlives the sandbox */
-		return p2 <= SIGNAL_MAX ? 0 : -EINVAL;
+	case PR_SET_PDEATHSIG:
+		if (p2 > SIGNAL_MAX)
+			return -EINVAL;
+		t->proc->pdeath_sig = (int)p2;
+		return 0;
+	case PR_SET_CHILD_SUBREAPER:
+		t->proc->subreaper = p2 != 0;
+		return 0;
 	case PR_SET_NO_NEW_PRIVS:
 		return p2 == 1 && !a->raw[2] && !a->raw[3] && !a->raw[4] ? 0 : -EINVAL;
 	case PR_SET_KEEPCAPS:
@@ -454,7 +393,6 @@ long sys_prctl(struct task *t, struct sysargs *a)
 		return p2 == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
 	case PR_SET_TSC:
 		return p2 == PR_TSC_ENABLE ? 0 : -EINVAL;
-	case PR_SET_CHILD_SUBREAPER:
 	case PR_SET_THP_DISABLE:
 	case PR_SET_PTRACER:
 		return 0;

@@ -207,23 +207,19 @@ static bool kill_matches(const struct task *t, const struct proc *p, int pid)
 
 static long kill_many(struct task *t, int pid, int sig, const siginfo_t *info)
 {
-	struct proc *p, *found[64];
-	int n = 0, i;
+	struct proc *p;
+	long r = -ESRCH;
 
+	/* All at once: a process of the group that forks meanwhile sees the signal, or its child does. */
 	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node)
-	{
-		if (n == (int)ARRAY_SIZE(found) || !kill_matches(t, p, pid))
+	list_for_each (p, &sandbox.procs, node) {
+		if (!kill_matches(t, p, pid))
 			continue;
-		atomic_fetch_add(&p->refs, 1);
-		found[n++] = p;
+		kill_one(p, sig, info);
+		r = 0;
 	}
 	pthread_mutex_unlock(&sandbox.lock);
-	for (i = 0; i < n; i++) {
-		kill_one(found[i], sig, info);
-		proc_put(found[i]);
-	}
-	return n ? 0 : -ESRCH;
+	return r;
 }
 
 long sys_kill(struct task *t, struct sysargs *a)

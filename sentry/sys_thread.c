@@ -13,11 +13,9 @@
 #define KNOWN_FLAGS                                                                                \
 	(THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS |                    \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED |        \
-	 CLONE_IO | 0xff)
+	 CLONE_IO | CLONE_PARENT | CLONE_UNTRACED | CLONE_PTRACE | 0xff)
 
-/* Registers, segment bases and vector state of the new thread: the caller's, except what clone
- * changes. */
-static int copy_context(struct task *t, struct task *n, const struct clone_req *r)
+int task_copy_context(struct task *t, struct task *n, const struct clone_req *r)
 {
 	void *fpu = aligned_alloc(64, ALIGN_UP(platform_fpu_size(sandbox.platform), (size_t)64));
 	int err = -ENOMEM;
@@ -40,12 +38,17 @@ static int copy_context(struct task *t, struct task *n, const struct clone_req *
 	return err;
 }
 
-static void inherit(struct task *t, struct task *n, const struct clone_req *r)
+void task_inherit(struct task *t, struct task *n, const struct clone_req *r)
 {
 	memcpy(n->comm, t->comm, sizeof(n->comm));
 	memcpy(n->cpus, t->cpus, sizeof(n->cpus));
 	n->nice = t->nice;
 	n->timer_slack_ns = t->timer_slack_ns;
+	if (!(r->flags & CLONE_VM) || (r->flags & CLONE_VFORK)) {
+		n->sig->alt_sp = t->sig->alt_sp;
+		n->sig->alt_size = t->sig->alt_size;
+		n->sig->alt_flags = t->sig->alt_flags;
+	}
 	if (r->flags & CLONE_CHILD_CLEARTID)
 		n->clear_child_tid = r->child_tid;
 	if (r->flags & CLONE_CHILD_SETTID)
@@ -61,16 +64,18 @@ int task_clone(struct task *t, const struct clone_req *r)
 	if ((r->flags & CLONE_THREAD && !(r->flags & CLONE_SIGHAND)) ||
 	    (r->flags & CLONE_SIGHAND && !(r->flags & CLONE_VM)))
 		return -EINVAL;
-	if ((r->flags & THREAD_FLAGS) != THREAD_FLAGS || (r->flags & ~(uint64_t)KNOWN_FLAGS)) {
+	if (!(r->flags & CLONE_THREAD))
+		return proc_fork(t, r);
+	if (r->flags & ~(uint64_t)KNOWN_FLAGS) {
 		auditx_unimplemented(t, (uint32_t)t->orig_rax);
 		return -ENOSYS;
 	}
 	n = task_create(p, mm_as(p->mm), atomic_load(&t->sig->blocked), &err);
 	if (!n)
 		return err;
-	inherit(t, n, r);
+	task_inherit(t, n, r);
 	tid = n->tid;
-	err = copy_context(t, n, r);
+	err = task_copy_context(t, n, r);
 	if (!err && (r->flags & CLONE_PARENT_SETTID))
 		err = gmem_write(p->mm, gptr_at(r->parent_tid), &tid, sizeof(tid));
 	if (!err)
@@ -107,14 +112,20 @@ long sys_clone3(struct task *t, struct sysargs *a)
 	memcpy(&c, a->strct, sizeof(c));
 	if (c.flags & (CLONE_DETACHED | (0xff & ~CLONE_NEWTIME)))
 		return -EINVAL;
-	if (c.set_tid_size || c.set_tid || (c.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
+	if (!!c.set_tid != !!c.set_tid_size || c.set_tid_size > 32)
+		return -EINVAL;
+	if ((c.flags & CLONE_SIGHAND) && (c.flags & CLONE_CLEAR_SIGHAND))
+		return -EINVAL;
+	if (c.set_tid_size)
+		return -EPERM;
+	if (c.flags & CLONE_INTO_CGROUP)
 		return -ENOSYS;
 	if ((c.stack && !c.stack_size) || (!c.stack && c.stack_size))
 		return -EINVAL;
-	if ((c.flags & CLONE_THREAD) && c.exit_signal)
+	if (((c.flags & (CLONE_THREAD | CLONE_PARENT)) && c.exit_signal) || c.exit_signal > SIGNAL_MAX)
 		return -EINVAL;
 	r = (struct clone_req){
-	    .flags = c.flags,
+	    .flags = c.flags | c.exit_signal,
 	    .stack = c.stack ? c.stack + c.stack_size : 0,
 	    .tls = c.tls,
 	    .parent_tid = c.parent_tid,

@@ -400,7 +400,10 @@ long sys_timer_delete(struct task *t, struct sysargs *a)
  * host does not tell apart per thread cheaply; all is given as user time. */
 long sys_times(struct task *t, struct sysargs *a)
 {
-	struct tms tms = {.tms_utime = (clock_t)(proc_cpu_ns(t->proc) / USER_HZ_NS)};
+	struct tms tms = {
+		.tms_utime = (clock_t)(proc_cpu_ns(t->proc) / USER_HZ_NS),
+		.tms_cutime = (clock_t)(t->proc->child_cpu_ns / USER_HZ_NS),
+	};
 
 	if (a->raw[0] && gmem_write(t->proc->mm, A_PTR(a, 0), &tms, sizeof(tms)))
 		return -EFAULT;
@@ -409,8 +412,8 @@ long sys_times(struct task *t, struct sysargs *a)
 
 long sys_getrusage(struct task *t, struct sysargs *a)
 {
-	struct rusage ru = {0};
-	struct mm_usage mu;
+	struct mm_usage mu = {0};
+	struct rusage ru;
 	uint64_t ns = 0;
 
 	switch (A_INT(a, 0)) {
@@ -421,15 +424,14 @@ long sys_getrusage(struct task *t, struct sysargs *a)
 		ns = task_cpu_ns(t);
 		break;
 	case RUSAGE_CHILDREN:
+		ns = t->proc->child_cpu_ns;
+		mu.rss_peak = t->proc->child_maxrss;
 		break;
 	default:
 		return -EINVAL;
 	}
-	ru.ru_utime.tv_sec = (time_t)(ns / TIME_NSEC);
-	ru.ru_utime.tv_usec = (suseconds_t)(ns % TIME_NSEC / 1000);
-	if (A_INT(a, 0) != RUSAGE_CHILDREN) {
+	if (A_INT(a, 0) != RUSAGE_CHILDREN)
 		mm_usage(t->proc->mm, &mu);
-		ru.ru_maxrss = (long)(mu.rss_peak / 1024);
-	}
+	proc_rusage(ns, mu.rss_peak, &ru);
 	return gmem_write(t->proc->mm, A_PTR(a, 1), &ru, sizeof(ru));
 }

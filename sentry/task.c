@@ -15,98 +15,11 @@
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
 #include "sentry/timer.h"
-#include "sentry/vfs.h"
 
-#define TASK_STACK (256u * 1024)
+#define TASK_STACK  (256u * 1024)
+#define ZOMBIES_MAX 32768 /* with the tasks */
 
 __thread struct task *current;
-
-/* ---- processes ---- */
-
-struct proc *proc_create(void)
-{
-	struct proc *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
-	atomic_init(&p->refs, 1);
-	pthread_mutex_init(&p->lock, NULL);
-	list_init(&p->node);
-	list_init(&p->tasks);
-	p->dumpable = true;
-	p->sighand = sighand_create();
-	p->timers = timers_create();
-	if (!p->sighand || !p->timers) {
-		proc_put(p);
-		return NULL;
-	}
-	return p;
-}
-
-void proc_put(struct proc *p)
-{
-	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
-		return;
-	sighand_put(p->sighand); /* its queue may hold entries of timers */
-	timers_destroy(&p->timers);
-	if (p->exe)
-		file_put(p->exe);
-	if (p->fdtab)
-		fdtab_put(p->fdtab);
-	if (p->fs)
-		fsctx_put(p->fs);
-	if (p->mm)
-		mm_put(p->mm);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
-}
-
-struct proc *proc_by_pid(int pid)
-{
-	struct proc *p, *found = NULL;
-
-	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node)
-	{
-		if (p->pid != pid)
-			continue;
-		atomic_fetch_add(&p->refs, 1);
-		found = p;
-		break;
-	}
-	pthread_mutex_unlock(&sandbox.lock);
-	return found;
-}
-
-void proc_exit_group(struct proc *p, int wait_status)
-{
-	struct task *t;
-
-	pthread_mutex_lock(&p->lock);
-	if (!p->exiting) {
-		p->exit_code = wait_status;
-		atomic_store(&p->exiting, true);
-	}
-	list_for_each(t, &p->tasks, node) task_interrupt(t);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* The last thread left: the sandbox ends with its first process. */
-static void proc_ended(struct proc *p)
-{
-	static char reason[32];
-	int code = p->exit_code;
-
-	pthread_mutex_lock(&sandbox.lock);
-	list_del(&p->node);
-	pthread_mutex_unlock(&sandbox.lock);
-	if (code & 0x7f) {
-		snprintf(reason, sizeof(reason), "signal %d", code & 0x7f);
-		sandbox_end(128 + (code & 0x7f), reason);
-	} else {
-		sandbox_end((code >> 8) & 0xff, "exited");
-	}
-}
 
 /* ---- tasks ---- */
 
@@ -144,24 +57,46 @@ struct task *task_by_tid(int tid)
 	return found;
 }
 
+bool task_leaving(const struct task *t)
+{
+	const struct task *stays = atomic_load(&t->proc->exec_task);
+
+	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended) || (stays && stays != t);
+}
+
 bool task_pending(const struct task *t)
 {
-	return t->exiting || t->proc->exiting || atomic_load(&sandbox.ended) || signal_pending(t);
+	return task_leaving(t) || signal_pending(t) || atomic_load(&t->proc->stopped);
+}
+
+bool task_wait_killable(struct task *t, _Atomic uint32_t *word, uint32_t val)
+{
+	bool interrupted = false;
+
+	while (atomic_load(word) == val && !task_leaving(t)) {
+		if (task_wait(t, word, val, CLOCK_MONOTONIC, NULL) != -ERESTARTSYS)
+			continue;
+		interrupted = true;
+		atomic_store(&t->interrupt, 0); /* before what it stands for is looked at */
+	}
+	if (interrupted)
+		atomic_store(&t->interrupt, 1);
+	return atomic_load(word) != val;
 }
 
 /* Counts one more task, if limits.processes allows it: several threads may ask at the same time. */
 static bool count_task(void)
 {
 	uint64_t max = sandbox.config.limit_processes;
-	int before = atomic_fetch_add(&sandbox.nr_tasks, 1);
+	int before = atomic_fetch_add(&sandbox.nr_tasks, 1) + atomic_load(&sandbox.nr_zombies);
 
-	if (!max || (uint64_t)before < max)
+	if (before < ZOMBIES_MAX && (!max || (uint64_t)before < max))
 		return true;
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	return false;
 }
 
-static void set_constants(struct task *t)
+void task_set_constants(struct task *t)
 {
 	int64_t *c = platform_ctx_consts(t->ctx);
 	struct proc *p = t->proc;
@@ -199,11 +134,13 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	t->regs = platform_ctx_regs(t->ctx);
 	platform_ctx_set_phase(t->ctx, atomic_load(&sandbox.phase));
 	pthread_mutex_lock(&sandbox.lock);
-	t->tid = sandbox.next_pid++;
+	t->tid = task_new_tid();
 	pthread_mutex_unlock(&sandbox.lock);
 	if (!p->pid)
-		p->pid = p->pgid = t->tid;
-	set_constants(t);
+		p->pid = t->tid;
+	if (!p->pgid)
+		p->pgid = p->pid;
+	task_set_constants(t);
 	pthread_mutex_lock(&p->lock);
 	list_append(&p->tasks, &t->node);
 	p->nr_tasks++;
@@ -228,6 +165,8 @@ static bool unlink_task(struct task *t)
 	p->dead_cpu_ns += t->host_tid ? task_cpu_ns(t) : 0;
 	last = --p->nr_tasks == 0;
 	pthread_mutex_unlock(&p->lock);
+	atomic_fetch_add(&p->thread_event, 1);
+	task_wake(&p->thread_event);
 	return last;
 }
 
@@ -266,6 +205,7 @@ static void add_counters(struct task *t)
 static void task_exit(struct task *t)
 {
 	struct proc *p = t->proc;
+	bool last;
 
 	t->exiting = true;
 	if (!atomic_load(&sandbox.ended)) {
@@ -274,13 +214,14 @@ static void task_exit(struct task *t)
 	}
 	timers_task_exit(t);
 	add_counters(t);
-	if (unlink_task(t))
-		proc_ended(p);
+	last = unlink_task(t);
 	/* Nobody can find t to kick it any more: the list was the way. References keep the struct.
 	 */
 	pthread_mutex_lock(&p->lock);
 	platform_ctx_destroy(&t->ctx);
 	pthread_mutex_unlock(&p->lock);
+	if (last)
+		proc_ended(p);
 	current = NULL;
 	task_put(t);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
@@ -300,7 +241,7 @@ void task_loop(struct task *t)
 	for (;;) {
 		if (atomic_load(&t->interrupt) || t->restart_code)
 			signal_deliver(t);
-		if (t->exiting || t->proc->exiting || atomic_load(&sandbox.ended))
+		if (task_leaving(t))
 			return;
 		platform_run(t->ctx, &ev);
 		switch (ev.kind) {

@@ -29,9 +29,16 @@ struct sandbox {
 	struct pol_config config;
 	struct audit_log *audit; /* NULL: no log was asked for */
 	_Atomic uint32_t phase;
-	pthread_mutex_t lock; /* guards the lists below */
-	struct list procs;
+	/* Guards the processes' relations: procs, next_pid, and of each process parent, children,
+	 * pgid, sid and what wait4 reports. Comes before proc.lock. */
+	pthread_mutex_t lock;
+	struct list procs; /* living processes and zombies */
 	int next_pid;
+	bool pids_wrapped;
+	struct proc *first; /* the sandbox ends with it */
+	int foreground;	    /* process group that the terminal's signals go to */
+	atomic_int nr_zombies;
+	uint64_t reaped_cpu_ns; /* CPU time of processes that are gone */
 	uint64_t start_mono_ns;	       /* CLOCK_MONOTONIC at start */
 	_Atomic uint64_t output_bytes; /* for limits.output */
 	/* How the sandbox ended; set once by sandbox_end, first caller wins. */
@@ -50,6 +57,24 @@ struct proc { /* thread group */
 	atomic_int refs;
 	struct list node; /* in sandbox.procs */
 	int pid, ppid, pgid, sid;
+	struct proc *parent; /* NULL: sbx itself, which the app sees as process 1 */
+	struct list children, sibling;
+	int exit_signal;     /* sent to the parent at the end; 0: none */
+	bool zombie;	     /* ended, not waited for yet */
+	bool did_exec;
+	atomic_int stop_report;	 /* signal of a stop that wait4 has not told yet, or 0 */
+	atomic_bool cont_report; /* the same of going on after a stop */
+	_Atomic uint32_t child_event; /* changes with every event that wait4 may tell */
+	_Atomic uint32_t stopped;     /* signal that stopped all threads, or 0 */
+	uint32_t continued;	      /* counts what undoes a stop: see task.stop_seen */
+	atomic_bool cont_event;	      /* the parent is still to be told of going on */
+	_Atomic uint32_t vfork_done;  /* word that a parent in vfork sleeps on */
+	_Atomic uint32_t thread_event; /* changes when a thread ends: execve sleeps on it */
+	_Atomic(struct task *) exec_task; /* execve: the thread that stays */
+	bool subreaper;
+	int pdeath_sig;
+	uint64_t child_cpu_ns; /* of children that were waited for, with theirs */
+	uint64_t child_maxrss;
 	struct mm *mm;
 	struct fdtab *fdtab;
 	struct fsctx *fs;
@@ -99,6 +124,7 @@ struct task {
 	long restart_code;	      /* ERESTART* that the call in progress returned, or 0 */
 	uint64_t create_tid_addr;     /* CLONE_CHILD_SETTID */
 	struct task_scratch *scratch; /* decode's buffers */
+	uint32_t stop_seen; /* proc.continued when the signal at hand was taken off the queue */
 	uint64_t cpus[16];	      /* affinity mask, as the app set it */
 	int nice;
 	unsigned timer_slack_ns;
@@ -143,8 +169,32 @@ struct clone_req {
 };
 int task_clone(struct task *t, const struct clone_req *r);
 
+/* True when t has to leave: it, its process or the sandbox ends, or another thread calls execve. */
+bool task_leaving(const struct task *t);
+
+/* Sleeps on word as task_wait does without a limit, but only leaving ends it early: then false. */
+bool task_wait_killable(struct task *t, _Atomic uint32_t *word, uint32_t val);
+
+/* ---- processes: sentry/proc.c ---- */
+
 /* Starts the end of the whole process with a wait status (exit_group, fatal signal). */
 void proc_exit_group(struct proc *p, int wait_status);
+
+/* Stops all threads of t's process until SIGCONT, and tells the parent. Called by a thread of it. */
+void proc_stop(struct task *t, int sig);
+/* Waits while t's process is stopped. */
+void proc_stop_wait(struct task *t);
+/* SIGCONT or SIGKILL arrived: lets the threads of a stopped process go on. p->lock held. */
+void proc_continue(struct proc *p);
+/* Is p's process group one that nobody could continue if a terminal's signal stopped it? */
+bool proc_group_orphaned(struct proc *p);
+
+/* New process or thread as clone(2) says; the new id or -errno. */
+int proc_fork(struct task *t, const struct clone_req *r);
+
+/* Bytes of memory, CPU time: of p's own life so far. */
+struct rusage;
+void proc_rusage(uint64_t cpu_ns, uint64_t maxrss, struct rusage *ru);
 
 /* CPU time used, in nanoseconds: of one thread, of a process with its dead threads. */
 uint64_t task_cpu_ns(const struct task *t);
@@ -181,7 +231,8 @@ void sandbox_uname(struct utsname *u);
 struct task *task_get(struct task *t);
 void task_put(struct task *t);
 struct task *task_by_tid(int tid); /* referenced, or NULL */
-struct proc *proc_by_pid(int pid); /* referenced, or NULL */
+struct proc *proc_by_pid(int pid); /* living or a zombie; referenced, or NULL */
+struct proc *proc_get(struct proc *p);
 void proc_put(struct proc *p);
 
 #endif

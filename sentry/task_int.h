@@ -1,4 +1,4 @@
-/* Private to the files of tasks: hostcall.c, task.c, sandbox.c. */
+/* Private to the files of tasks: hostcall.c, task.c, proc.c, fork.c, exec.c, wait.c, sandbox.c. */
 #ifndef SBX_SENTRY_TASK_INT_H
 #define SBX_SENTRY_TASK_INT_H
 
@@ -15,5 +15,25 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 int task_start(struct task *t);
 /* Takes a task that never started off its process and drops it. */
 void task_discard(struct task *t);
+/* Registers, segment bases and vector state of the new thread n: those of t, except what clone
+ * changes. 0 or -errno. */
+int task_copy_context(struct task *t, struct task *n, const struct clone_req *r);
+/* What else a new thread has from the one that made it. */
+void task_inherit(struct task *t, struct task *n, const struct clone_req *r);
+/* Writes what tier 0 answers with (ids) for t. */
+void task_set_constants(struct task *t);
+/* A number for a new task. sandbox.lock held. */
+int task_new_tid(void);
+
+/* Links a new process with its parent (NULL: sbx). sandbox.lock held. */
+void proc_link(struct proc *p, struct proc *parent);
+/* The last thread of p left: it becomes a zombie or goes. The thread has no context any more. */
+void proc_ended(struct proc *p);
+/* Takes a zombie, or a process that never ran, off the lists and drops it. sandbox.lock held. */
+void proc_reap(struct proc *p);
+/* Wakes a parent that waits in vfork. */
+void proc_vfork_done(struct proc *p);
+/* Tells p's parent of an event, by signal and to wait4. sandbox.lock held. */
+void proc_notify_parent(struct proc *p, int code, int status);
 
 #endif

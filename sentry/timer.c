@@ -344,6 +344,15 @@ int ptimer_delete(struct proc *p, int id)
 	return 0;
 }
 
+void timers_exec(struct proc *p)
+{
+	int id;
+
+	for (id = 0; id < TIMER_MAX; id++)
+		if (ptimer_delete(p, id) && id >= p->timers->high)
+			break;
+}
+
 void timers_task_exit(struct task *t)
 {
 	struct posix_timers *pt = t->proc->timers;

@@ -54,6 +54,8 @@ struct posix_timers *timers_create(void);
 void timers_destroy(struct posix_timers **pt);
 /* Fires what is due at now (CLOCK_MONOTONIC); returns when the next one is, or UINT64_MAX. */
 uint64_t timers_run(struct proc *p, uint64_t now);
+/* execve: POSIX timers go, interval timers stay. */
+void timers_exec(struct proc *p);
 /* Forgets timers that signal a thread that ends. */
 void timers_task_exit(struct task *t);
 

@@ -442,6 +442,22 @@ struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e)
 	return steal_ptr(&fs);
 }
 
+struct fsctx *fsctx_copy(struct fsctx *from)
+{
+	struct fsctx *fs = calloc(1, sizeof(*fs));
+
+	if (!fs)
+		return NULL;
+	atomic_init(&fs->refs, 1);
+	pthread_mutex_init(&fs->lock, NULL);
+	pthread_mutex_lock(&from->lock);
+	fs->cwd = vnode_get(from->cwd);
+	memcpy(fs->cwd_path, from->cwd_path, sizeof(fs->cwd_path));
+	fs->umask = from->umask;
+	pthread_mutex_unlock(&from->lock);
+	return fs;
+}
+
 struct fsctx *fsctx_get(struct fsctx *fs)
 {
 	atomic_fetch_add(&fs->refs, 1);
@@ -502,6 +518,16 @@ int vfs_open(struct task *t, struct vnode *n, const char *path, unsigned flags, 
 	return r;
 }
 
+int vfs_open_program(struct task *t, const struct vpath *v, struct file **out)
+{
+	int r;
+
+	if (!v->node || v->node->type != S_IFREG)
+		return -EACCES;
+	r = vfs_access(t, v->node, X_OK);
+	return r ? r : vfs_open(t, v->node, v->path, O_RDONLY, out);
+}
+
 int vfs_open_exec(struct task *t, const char *path, struct file **out)
 {
 	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
@@ -519,12 +545,8 @@ int vfs_open_exec(struct task *t, const char *path, struct file **out)
 	}
 	if (verdict.action != POL_ALLOW)
 		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
-	else if (v->node->type != S_IFREG)
-		r = -EACCES;
 	else
-		r = vfs_access(t, v->node, X_OK);
-	if (!r)
-		r = vfs_open(t, v->node, v->path, O_RDONLY, out);
+		r = vfs_open_program(t, v, out);
 	vpath_release(v);
 	return r;
 }

@@ -134,6 +134,7 @@ struct fsctx { /* per process: cwd, umask; shared by threads (CLONE_FS) */
 	mode_t umask;
 };
 struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e);
+struct fsctx *fsctx_copy(struct fsctx *fs); /* NULL when out of memory */
 struct fsctx *fsctx_get(struct fsctx *fs);
 void fsctx_put(struct fsctx *fs);
 
@@ -169,6 +170,9 @@ uint32_t vfs_verbs(const char *path, size_t len);
 
 /* Opens a program or interpreter by host rules: canonical path judged with verb exec. */
 int vfs_open_exec(struct task *t, const char *path, struct file **out);
+
+/* Opens the program that a path argument resolved to and that was judged, for execve. */
+int vfs_open_program(struct task *t, const struct vpath *v, struct file **out);
 
 /* Canonical path of an open directory or file at this moment (it may have been renamed). Length, or
  * -ENOENT when it was unlinked, -EACCES when it left the visible tree, -ENAMETOOLONG, -EOPNOTSUPP when

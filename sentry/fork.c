@@ -1,0 +1,173 @@
+/* New processes: fork, vfork, and clone without CLONE_THREAD. */
+#include <errno.h>
+#include <linux/sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include "sentry/auditx.h"
+#include "sentry/file.h"
+#include "sentry/signal.h"
+#include "sentry/sys.h"
+#include "sentry/task_int.h"
+#include "sentry/timer.h"
+#include "sentry/vfs.h"
+
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+	 CLONE_NEWCGROUP)
+/* What a process can be made with. Tracing flags mean nothing without a tracer. */
+#define FORK_FLAGS                                                                                 \
+	(0xffull | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK | CLONE_PARENT |                \
+	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |          \
+	 CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED |               \
+	 CLONE_CLEAR_SIGHAND)
+
+static void copy_actions(struct proc *from, struct proc *to, bool clear)
+{
+	pthread_mutex_lock(&from->sighand->lock);
+	memcpy(to->sighand->action, from->sighand->action, sizeof(to->sighand->action));
+	pthread_mutex_unlock(&from->sighand->lock);
+	if (clear)
+		signal_reset_actions(to);
+}
+
+static void copy_identity(struct task *t, struct proc *p)
+{
+	struct proc *o = t->proc;
+
+	p->uid = o->uid;
+	p->gid = o->gid;
+	p->dumpable = o->dumpable;
+	p->nice = o->nice;
+	p->start_ns = clock_now_ns(CLOCK_BOOTTIME);
+	memcpy(p->comm, t->comm, sizeof(p->comm));
+	pthread_mutex_lock(&o->lock);
+	memcpy(p->rlim, o->rlim, sizeof(p->rlim));
+	p->exe = o->exe ? file_get(o->exe) : NULL;
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* The new process with its parts, without a thread. NULL: *err says why. */
+static struct proc *copy_proc(struct task *t, uint64_t flags, int *err)
+{
+	struct proc *o = t->proc, *p = proc_create();
+
+	*err = -ENOMEM;
+	if (!p)
+		return NULL;
+	copy_identity(t, p);
+	copy_actions(o, p, flags & CLONE_CLEAR_SIGHAND);
+	p->exit_signal = (int)(flags & 0xff);
+	p->fs = flags & CLONE_FS ? fsctx_get(o->fs) : fsctx_copy(o->fs);
+	p->fdtab = flags & CLONE_FILES ? fdtab_get(o->fdtab) : fdtab_copy(o->fdtab);
+	if (!p->fs || !p->fdtab)
+		goto fail;
+	if (flags & CLONE_VM) {
+		p->mm = mm_get(o->mm);
+	} else {
+		*err = mm_fork(o->mm, &p->mm);
+		if (*err)
+			goto fail;
+	}
+	return p;
+fail:
+	proc_put(p);
+	return NULL;
+}
+
+/* Links the child, unless a signal came first that is meant for all of the parent's group. */
+static int publish(struct task *t, struct proc *p, uint64_t flags)
+{
+	struct proc *parent = flags & CLONE_PARENT ? t->proc->parent : t->proc;
+	int err = 0;
+
+	pthread_mutex_lock(&sandbox.lock);
+	if (task_pending(t)) {
+		err = -ERESTARTNOINTR;
+	} else {
+		p->pgid = t->proc->pgid;
+		p->sid = t->proc->sid;
+		proc_link(p, parent);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	return err;
+}
+
+static void unpublish(struct proc *p)
+{
+	pthread_mutex_lock(&sandbox.lock);
+	proc_get(p);
+	proc_reap(p);
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
+static int start_child(struct task *t, struct task *n, const struct clone_req *r)
+{
+	int tid = n->tid, err = task_copy_context(t, n, r);
+
+	if (!err && (r->flags & CLONE_PARENT_SETTID) &&
+	    gmem_write(t->proc->mm, gptr_at(r->parent_tid), &tid, sizeof(tid)))
+		err = -EFAULT;
+	if (!err)
+		err = publish(t, n->proc, r->flags);
+	if (err)
+		return err;
+	err = task_start(n);
+	if (err)
+		unpublish(n->proc);
+	return err;
+}
+
+static int check_flags(struct task *t, uint64_t flags)
+{
+	if (flags & NAMESPACES)
+		return -EPERM;
+	if (flags & CLONE_SIGHAND || (flags & ~FORK_FLAGS)) {
+		auditx_unimplemented(t, (uint32_t)t->orig_rax);
+		return -ENOSYS;
+	}
+	return (flags & 0xff) > SIGNAL_MAX ? -EINVAL : 0;
+}
+
+int proc_fork(struct task *t, const struct clone_req *r)
+{
+	struct proc *p;
+	struct task *n;
+	int err = check_flags(t, r->flags), pid;
+
+	if (err)
+		return err;
+	p = copy_proc(t, r->flags, &err);
+	if (!p)
+		return err;
+	n = task_create(p, mm_as(p->mm), atomic_load(&t->sig->blocked), &err);
+	if (!n) {
+		proc_put(p);
+		return err;
+	}
+	task_inherit(t, n, r);
+	pid = p->pid;
+	proc_get(p); /* it may end before vfork's parent sleeps */
+	err = start_child(t, n, r);
+	if (err) {
+		task_discard(n);
+		proc_put(p);
+	} else if (r->flags & CLONE_VFORK) {
+		task_wait_killable(t, &p->vfork_done, 0);
+	}
+	proc_put(p);
+	return err ? err : pid;
+}
+
+long sys_fork(struct task *t, struct sysargs *a)
+{
+	struct clone_req r = {.flags = SIGCHLD};
+
+	return proc_fork(t, &r);
+}
+
+long sys_vfork(struct task *t, struct sysargs *a)
+{
+	struct clone_req r = {.flags = CLONE_VM | CLONE_VFORK | SIGCHLD};
+
+	return proc_fork(t, &r);
+}

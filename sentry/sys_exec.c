@@ -1,0 +1,284 @@
+/* execve and execveat.
+ *
+ * The new program is loaded into a new address space first: whatever fails there leaves the caller as
+ * it was. Then the other threads are sent away, and what is left cannot fail. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "sentry/futex.h"
+#include "sentry/signal.h"
+#include "sentry/sys.h"
+#include "sentry/task_int.h"
+#include "sentry/timer.h"
+
+#define STR_MAX	  (32u * 4096) /* of one string, with its NUL */
+#define TOTAL_MAX (6u << 20)   /* of all strings and their pointers */
+
+/* A NULL-terminated array of the app's strings, copied. */
+struct strings {
+	struct buf text; /* the strings with their NULs, one after the other */
+	size_t n;
+	const char **v;
+};
+
+struct exec {
+	size_t left; /* of TOTAL_MAX */
+	struct strings argv, envp;
+	struct loader_result res;
+	struct mm *mm;
+};
+
+static int open_exec(void *arg, const char *path, struct file **out)
+{
+	return vfs_open_exec(arg, path, out);
+}
+
+/* ---- arguments ---- */
+
+static int copy_string(struct task *t, struct exec *x, uint64_t addr, struct buf *text)
+{
+	char part[4096];
+	size_t len = 0, n;
+	ssize_t got;
+
+	do {
+		/* Up to the end of a page: what is behind it may not be there. */
+		n = sizeof(part) - (addr + len) % sizeof(part);
+		got = gmem_read_str(t->proc->mm, part, gptr_at(addr + len), n);
+		if (got < 0 && got != -ENAMETOOLONG)
+			return (int)got;
+		n = got < 0 ? n : (size_t)got;
+		if (len + n + 1 > STR_MAX || n + 1 > x->left)
+			return -E2BIG;
+		x->left -= n;
+		len += n;
+		buf_append(text, part, n);
+	} while (got < 0);
+	x->left--;
+	buf_append(text, "", 1);
+	return 0;
+}
+
+/* The array of pointers to the strings that were copied. */
+static int make_vector(struct strings *s)
+{
+	const char *at = s->text.data;
+	size_t i;
+
+	if (s->text.failed)
+		return -ENOMEM;
+	s->v = calloc(s->n + 1, sizeof(*s->v));
+	if (!s->v)
+		return -ENOMEM;
+	for (i = 0; i < s->n; i++, at += strlen(at) + 1)
+		s->v[i] = at;
+	return 0;
+}
+
+static int copy_strings(struct task *t, struct exec *x, uint64_t addr, struct strings *s)
+{
+	uint64_t ptr = 0;
+	int r;
+
+	for (; addr; addr += sizeof(ptr)) {
+		if (gmem_read(t->proc->mm, &ptr, gptr_at(addr), sizeof(ptr)))
+			return -EFAULT;
+		if (!ptr)
+			break;
+		if (x->left < sizeof(ptr))
+			return -E2BIG;
+		x->left -= sizeof(ptr);
+		r = copy_string(t, x, ptr, &s->text);
+		if (r)
+			return r;
+		s->n++;
+	}
+	return make_vector(s);
+}
+
+static void free_strings(struct strings *s)
+{
+	buf_free(&s->text);
+	free(s->v);
+}
+
+/* ---- loading ---- */
+
+static int load(struct task *t, struct exec *x, struct file *exe, const char *path)
+{
+	struct proc *p = t->proc;
+	struct loader_args la = {
+		.exe = exe,
+		.path = path,
+		.argv = x->argv.v,
+		.envp = x->envp.v,
+		.uid = p->uid,
+		.gid = p->gid,
+		.hwcap2 = platform_hwcap2(sandbox.platform),
+		.open_exec = open_exec,
+		.open_arg = t,
+	};
+	int r = mm_create(sandbox.platform, &x->mm);
+
+	if (r)
+		return r;
+	mm_set_limits(x->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
+		      p->rlim[RLIMIT_STACK].rlim_cur);
+	r = loader_exec(x->mm, &la, &x->res, NULL);
+	if (r) {
+		mm_put(x->mm);
+		x->mm = NULL;
+	}
+	return r;
+}
+
+/* ---- the point of no return ---- */
+
+/* Sends the other threads away and waits until they are gone. -EINTR: t has to leave itself. */
+static int stay_alone(struct task *t)
+{
+	struct proc *p = t->proc;
+	struct task *o;
+	uint32_t seen;
+	int left;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->exiting || atomic_load(&p->exec_task)) {
+		pthread_mutex_unlock(&p->lock);
+		return -EINTR;
+	}
+	if (p->nr_tasks > 1)
+		atomic_store(&p->exec_task, t);
+	list_for_each (o, &p->tasks, node)
+		if (o != t)
+			task_interrupt(o);
+	pthread_mutex_unlock(&p->lock);
+	for (;;) {
+		seen = atomic_load(&p->thread_event);
+		pthread_mutex_lock(&p->lock);
+		left = p->nr_tasks;
+		pthread_mutex_unlock(&p->lock);
+		if (left == 1)
+			break;
+		if (!task_wait_killable(t, &p->thread_event, seen))
+			return -EINTR;
+	}
+	atomic_store(&p->exec_task, NULL);
+	return 0;
+}
+
+/* What belongs to the old program. */
+static void drop_old_state(struct task *t)
+{
+	struct proc *p = t->proc;
+	struct fdtab *old = NULL, *mine;
+
+	futex_robust_exit(t);
+	futex_clear_tid(t);
+	t->robust_list = t->clear_child_tid = 0;
+	if (fdtab_is_shared(p->fdtab)) {
+		mine = fdtab_copy(p->fdtab);
+		if (mine) {
+			pthread_mutex_lock(&p->lock);
+			old = p->fdtab;
+			p->fdtab = mine;
+			pthread_mutex_unlock(&p->lock);
+			fdtab_put(old);
+		}
+	}
+	fdtab_close_range(p->fdtab, 0, UINT32_MAX, true);
+	signal_reset_actions(p);
+	t->sig->alt_sp = t->sig->alt_size = 0;
+	t->sig->alt_flags = SS_DISABLE;
+	timers_exec(p);
+}
+
+static void take_over(struct task *t, struct exec *x)
+{
+	struct proc *p = t->proc;
+	struct mm *old_mm = p->mm;
+	struct file *old_exe = p->exe;
+
+	platform_ctx_set_as(t->ctx, mm_as(x->mm));
+	pthread_mutex_lock(&p->lock);
+	p->mm = x->mm;
+	p->exe = x->res.exe;
+	memcpy(p->comm, x->res.comm, sizeof(p->comm));
+	memcpy(t->comm, x->res.comm, sizeof(t->comm));
+	p->dumpable = true;
+	p->did_exec = true;
+	t->tid = p->pid; /* whichever thread called execve is the leader now */
+	task_set_constants(t);
+	pthread_mutex_unlock(&p->lock);
+	x->mm = NULL;
+	if (old_exe)
+		file_put(old_exe);
+	mm_put(old_mm);
+	proc_vfork_done(p);
+}
+
+static void start_registers(struct task *t, const struct loader_result *res)
+{
+	memset(t->regs, 0, sizeof(*t->regs));
+	t->regs->rip = res->entry;
+	t->regs->rsp = res->stack;
+	t->regs->rflags = 0x202;
+	platform_ctx_fpu_load(t->ctx, NULL);
+	platform_ctx_set_fsbase(t->ctx, 0);
+	platform_ctx_set_gsbase(t->ctx, 0);
+}
+
+static long run_exec(struct task *t, struct sysargs *a, struct exec *x, uint64_t argv, uint64_t envp)
+{
+	const char *path = a->path[0].str;
+	struct file *exe = NULL;
+	int r = copy_strings(t, x, argv, &x->argv);
+
+	if (!r)
+		r = copy_strings(t, x, envp, &x->envp);
+	if (!r)
+		r = vfs_open_program(t, a->path[0].v, &exe);
+	if (r)
+		return r;
+	r = load(t, x, exe, *path ? path : exe->path);
+	file_put(exe);
+	if (r)
+		return r;
+	r = stay_alone(t);
+	if (r) {
+		file_put(x->res.exe);
+		return r;
+	}
+	drop_old_state(t);
+	take_over(t, x);
+	start_registers(t, &x->res);
+	return 0;
+}
+
+static long do_exec(struct task *t, struct sysargs *a, uint64_t argv, uint64_t envp)
+{
+	struct exec x = {.left = TOTAL_MAX, .argv.text = BUF_INIT, .envp.text = BUF_INIT};
+	long r = run_exec(t, a, &x, argv, envp);
+
+	if (x.mm)
+		mm_put(x.mm);
+	free_strings(&x.argv);
+	free_strings(&x.envp);
+	return r;
+}
+
+long sys_execve(struct task *t, struct sysargs *a)
+{
+	return do_exec(t, a, a->raw[1], a->raw[2]);
+}
+
+long sys_execveat(struct task *t, struct sysargs *a)
+{
+	if (A_INT(a, 4) & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -EINVAL;
+	if (a->path[0].v->node && a->path[0].v->node->type == S_IFLNK)
+		return -ELOOP;
+	return do_exec(t, a, a->raw[2], a->raw[3]);
+}
