@@ -129,6 +129,20 @@ static off_t current_size(const struct tdata *d)
 	return fstat(d->memfd, &st) ? 0 : st.st_size;
 }
 
+/* After the contents were changed here: their time is the node's, even where the host's clock has
+ * not ticked since its times were last looked at. Caller holds n->lock. Returns the size. */
+static off_t changed(struct tnode *n)
+{
+	struct stat st;
+
+	if (fstat(n->data.memfd, &st))
+		return 0;
+	pthread_mutex_lock(&n->fs->lock);
+	n->mtime = n->ctime = n->data.seen_mtime = st.st_mtim;
+	pthread_mutex_unlock(&n->fs->lock);
+	return st.st_size;
+}
+
 /* Charges for a size of at least `size` bytes. Caller holds n->lock. */
 static int reserve(struct tnode *n, uint64_t size)
 {
@@ -165,8 +179,10 @@ static int truncate_locked(struct tnode *n, off_t len)
 		r = unpark(n);
 	if (!r && ftruncate(n->data.memfd, len))
 		r = -errno;
-	if (!r)
+	if (!r) {
+		changed(n);
 		give_back(n, (uint64_t)len);
+	}
 	return r;
 }
 
@@ -251,7 +267,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 		r = -errno;
 	else if (off < 0)
 		lseek(f->hostfd, pos + r, SEEK_SET);
-	size = current_size(&n->data);
+	size = r > 0 ? changed(n) : current_size(&n->data);
 	if (pages_of((uint64_t)size) < n->data.charged)
 		give_back(n, MAX(charged * TMPFS_PAGE, (uint64_t)size));
 	return r;

@@ -135,6 +135,27 @@ static void times(void **state)
 	assert_int_equal(root->ops->unlink(root, "t", false), 0);
 }
 
+/* A change counts in the very tick of the host's clock in which the times were set. */
+static void times_within_a_tick(void **state)
+{
+	struct file *f = make_file(root, "t", O_RDWR);
+	struct vnode *n = look(root, "t");
+	struct vattr a = {.mask = VATTR_MTIME, .mtime.tv_sec = 2000};
+
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(n->ops->setattr(n, &a), 0);
+		assert_int_equal(attr(n).stx_mtime.tv_sec, 2000);
+		assert_int_equal(put(f, "x", 1, -1), 1);
+		assert_true(attr(n).stx_mtime.tv_sec > 2000);
+		assert_int_equal(n->ops->setattr(n, &a), 0);
+		assert_int_equal(f->ops->truncate(NULL, f, i), 0);
+		assert_true(attr(n).stx_mtime.tv_sec > 2000);
+	}
+	file_put(f);
+	vnode_put(n);
+	assert_int_equal(root->ops->unlink(root, "t", false), 0);
+}
+
 static void links(void **state)
 {
 	struct vnode *n, *d;
@@ -505,7 +526,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contents),
 		cmocka_unit_test(unlinked_while_open),
-		cmocka_unit_test(times),
+		cmocka_unit_test(times), cmocka_unit_test(times_within_a_tick),
 		cmocka_unit_test(links),
 		cmocka_unit_test(symlinks),
 		cmocka_unit_test(renames),
