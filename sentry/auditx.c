@@ -70,8 +70,8 @@ void auditx_call(struct task *t, const struct sysargs *a, const struct pol_verdi
 	record(t, a, &ev);
 }
 
-void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
-		 const struct auditx_obj *obj)
+static void files_event(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
+			uint32_t verbs, const char *path, const char *asked)
 {
 	struct audit_event ev;
 
@@ -80,10 +80,22 @@ void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdi
 	fill(t, &ev, a->nr);
 	ev.verdict = *v;
 	ev.obj = AUDIT_OBJ_FILE;
-	ev.verbs = obj->verbs;
-	ev.path = a->path[obj->k].v->path;
-	ev.asked = a->path[obj->k].str;
+	ev.verbs = verbs;
+	ev.path = path;
+	ev.asked = asked;
 	record(t, a, &ev);
+}
+
+void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
+		 const struct auditx_obj *obj)
+{
+	files_event(t, a, v, obj->verbs, a->path[obj->k].v->path, a->path[obj->k].str);
+}
+
+void auditx_file(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
+		 const struct file *f, uint32_t verbs)
+{
+	files_event(t, a, v, verbs, f->path, NULL);
 }
 
 void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_verdict *v)

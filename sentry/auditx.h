@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include "policy/eval.h"
 
+struct file;
 struct net_target;
 struct platform_tier0_record;
 struct sysargs;
@@ -21,6 +22,9 @@ void auditx_call(struct task *t, const struct sysargs *a, const struct pol_verdi
 /* The files gate decided on a path. */
 void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
 		 const struct auditx_obj *obj);
+/* The files gate decided on what a descriptor or a mapping refers to. */
+void auditx_file(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
+		 const struct file *f, uint32_t verbs);
 /* The files gate decided on a program or interpreter that sbx itself opens: recorded as execve's. */
 void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_verdict *v);
 /* The net gate decided on an address. */

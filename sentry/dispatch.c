@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include "sentry/auditx.h"
 #include "sentry/decode.h"
@@ -93,6 +94,20 @@ static bool path_gate(struct task *t, struct sysargs *a, int k, struct pol_verdi
 	return !r;
 }
 
+/* To run what a file holds is to execute it, whichever call makes it executable. */
+static bool exec_gate(struct task *t, const struct sysargs *a, struct pol_verdict *v)
+{
+	struct file *f = sys_mm_executes(t, a);
+
+	if (!f)
+		return true;
+	vfs_judge(f->path, strlen(f->path), POL_V_EXEC, v);
+	if (v->action != POL_ALLOW || (v->flags & POL_F_LOG))
+		auditx_file(t, a, v, f, POL_V_EXEC);
+	file_put(f);
+	return v->action == POL_ALLOW;
+}
+
 static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *v, long *err)
 {
 	const struct net_target *refused = NULL;
@@ -104,6 +119,8 @@ static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *
 	for (k = 0; k < a->npaths; k++)
 		if (!path_gate(t, a, k, v, err))
 			return false;
+	if (!exec_gate(t, a, v))
+		return false;
 	*err = net_call_prepare(t, a);
 	if (*err)
 		return false;

@@ -329,6 +329,11 @@ static int check_file(struct file *f, int prot, int flags, unsigned *vflags)
 	if (type == MAP_SHARED_VALIDATE && (flags & ~LEGACY_FLAGS))
 		return -EOPNOTSUPP;
 	*vflags |= VMA_MAYALL;
+	if (!(f->verbs & POL_V_EXEC)) {
+		if (prot & PROT_EXEC)
+			return -EPERM;
+		*vflags &= ~(unsigned)VMA_MAYEXEC;
+	}
 	if (type != MAP_PRIVATE) {
 		bool writable = acc == O_RDWR && !f->append_only;
 

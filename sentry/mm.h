@@ -32,6 +32,9 @@ int64_t mm_mmap(struct mm *mm, uint64_t addr, uint64_t len, int prot, int flags,
 		uint64_t off);
 int mm_munmap(struct mm *mm, uint64_t addr, uint64_t len);
 int mm_mprotect(struct mm *mm, uint64_t addr, uint64_t len, int prot);
+/* The first file mapped in [addr, addr + len) that was opened without the verb `exec`, so that
+ * mm_mprotect refuses PROT_EXEC there. Referenced, or NULL. */
+struct file *mm_unexecutable(struct mm *mm, uint64_t addr, uint64_t len);
 int64_t mm_mremap(struct mm *mm, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
 		  uint64_t new_addr);
 int mm_madvise(struct mm *mm, uint64_t addr, uint64_t len, int advice);

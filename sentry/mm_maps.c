@@ -88,6 +88,22 @@ void mm_print_maps(struct mm *mm, struct buf *out)
 	pthread_mutex_unlock(&mm->lock);
 }
 
+struct file *mm_unexecutable(struct mm *mm, uint64_t addr, uint64_t len)
+{
+	struct file *f = NULL;
+	struct vma *v;
+
+	if (!len || addr % PAGE_SIZE)
+		return NULL;
+	pthread_mutex_lock(&mm->lock);
+	for (v = vma_find(mm, addr); v && (v->start <= addr || v->start - addr < len) && !f;
+	     v = vma_next(mm, v))
+		if (v->kind == VMA_FILE && !(v->flags & VMA_MAYEXEC))
+			f = file_get(v->file);
+	pthread_mutex_unlock(&mm->lock);
+	return f;
+}
+
 void mm_usage(struct mm *mm, struct mm_usage *out)
 {
 	struct rusage ru;

@@ -59,6 +59,10 @@ struct sysargs {
 #include "policy/syscalls.def"
 #undef SYS
 
+/* The file whose contents an mmap or mprotect would make executable, where it was opened without the
+ * verb for that: the policy is asked. Referenced, or NULL. */
+struct file *sys_mm_executes(struct task *t, const struct sysargs *a);
+
 /* Decodes, decides, audits and invokes the call that t->regs hold; stores the result in rax
  * (or leaves a restart for the signal code). */
 void sys_dispatch(struct task *t);

@@ -27,6 +27,24 @@ long sys_mmap(struct task *t, struct sysargs *a)
 	return mm_mmap(mm_of(t), a->raw[0], a->raw[1], prot, flags, f, a->raw[5]);
 }
 
+struct file *sys_mm_executes(struct task *t, const struct sysargs *a)
+{
+	struct file *f = NULL;
+
+	if ((a->nr != SYS_mmap && a->nr != SYS_mprotect) || !(A_INT(a, 2) & PROT_EXEC))
+		return NULL;
+	if (a->nr == SYS_mprotect)
+		f = mm_unexecutable(mm_of(t), a->raw[0], a->raw[1]);
+	else if (!(A_INT(a, 3) & MAP_ANONYMOUS) && a->file[4] &&
+		 !(a->file[4]->verbs & POL_V_EXEC))
+		f = file_get(a->file[4]);
+	if (f && !f->path) { /* no rule can be about it */
+		file_put(f);
+		f = NULL;
+	}
+	return f;
+}
+
 long sys_munmap(struct task *t, struct sysargs *a)
 {
 	return mm_munmap(mm_of(t), a->raw[0], a->raw[1]);

@@ -77,6 +77,13 @@ r("move into its place", rename "rw/plainer", "rw/box/plain");
 r("link ro", link "ro/file", "rw/linked"); r("link linkable to rw", link "linkable/file", "rw/linked");
 r("link linkable to out", link "linkable/file", "out/linked");
 r("symlink", symlink "../shut/file", "rw/mine"); rd "rw/mine";
+# what may not be executed cannot be mapped to run: mmap is call 9, mprotect 10
+sub map_rx { my ($what, $p) = @_; open(my $f, "<", $p) or die "$p: $!";
+	r("map $what to run", syscall(9, 0, 4096, 5, 2, fileno($f), 0) != -1); }
+map_rx("a program", "/usr/bin/perl"); map_rx("data", "ro/file"); wr "scr/x"; map_rx("scratch", "scr/x");
+open(my $m, "<", "ro/file"); syscall(9, 0x10000000, 4096, 1, 0x12, fileno($m), 0) != -1 or die "mmap: $!";
+r("make data run", syscall(10, 0x10000000, 4096, 5) != -1);
+r("unmap", syscall(11, 0x10000000, 4096) != -1);
 # descriptors carry no more than they were opened with
 open(my $f, "<", "ro/file"); r("fchmod of ro", chmod 0600, $f); r("chmod of ro", chmod 0600, "ro/file");
 r("reopen to write", sysopen(my $g, "/proc/self/fd/" . fileno($f), O_WRONLY));
@@ -137,6 +144,12 @@ link linkable to rw: Operation not permitted
 link linkable to out: ok
 symlink: ok
 read rw/mine: Operation not permitted
+map a program to run: ok
+map data to run: Operation not permitted
+write scr/x: ok
+map scratch to run: Operation not permitted
+make data run: Operation not permitted
+unmap: ok
 fchmod of ro: Operation not permitted
 chmod of ro: Operation not permitted
 reopen to write: Operation not permitted
@@ -154,11 +167,14 @@ W
 # "rename back" leaves the file in out: it is put back where the later lines look for it.
 sed -i 's|^r("chmod of rw"|wr "rw/newer"; &|; ' ops.pl
 sed -i 's|^chmod of rw|write rw/newer: ok\n&|' want
-timeout 60 "$SBX" --policy t.pol run /usr/bin/perl ops.pl >got 2>err </dev/null
+timeout 60 "$SBX" --policy t.pol --log log run /usr/bin/perl ops.pl >got 2>err </dev/null
 echo "status $?" >>got
 echo "status 0" >>want
 { diff want got; head -5 err; } >why
 cmp -s want got && tap_ok "every verb" || tap_not_ok "every verb" why
+grep '"sys":"mprotect"' log | grep -q '"verb":"exec","path":"'"$dir/tree/ro/file" &&
+	grep -q '"sys":"mmap".*"path":"'"$dir/tree/scr/x" log &&
+	tap_ok "refused mappings are in the log" || tap_not_ok "refused mappings are in the log" log
 [ "$(cat tree/log)" = "old
 new
 end" ] && tap_ok "the log was only appended to" || tap_not_ok "the log was only appended to" tree/log

@@ -81,6 +81,7 @@ struct file *fixture_file_with(const void *data, size_t len)
 	f->hostfd = memfd_create("fixture", MFD_CLOEXEC);
 	f->flags = O_RDWR;
 	f->kind = POL_FD_FILE;
+	f->verbs = POL_V_ALL;
 	assert_true(f->hostfd >= 0);
 	assert_int_equal(write(f->hostfd, data, len), len);
 	return f;

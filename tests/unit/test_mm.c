@@ -148,6 +148,33 @@ static void test_file(void **state)
 	assert_int_equal(get_byte(mm, priv + 5), 5);
 }
 
+/* What was opened without `exec` is never executable, nor what is mapped together with it. */
+static void test_unexecutable(void **state)
+{
+	struct file *f = fixture_file(3 * PG, O_RDWR), *x = fixture_file(PG, O_RDWR);
+	struct mm *mm = *state;
+	uint64_t at;
+
+	f->verbs = POL_V_READ | POL_V_WRITE;
+	assert_int_equal(mm_mmap(mm, 0, PG, PROT_READ | PROT_EXEC, MAP_PRIVATE, f, 0), -EPERM);
+	at = map(mm, FIXED_AT, PG, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, x, 0);
+	map(mm, at + PG, 3 * PG, PROT_READ, MAP_SHARED | MAP_FIXED, f, 0);
+	assert_null(mm_unexecutable(mm, at, PG));
+	assert_null(mm_unexecutable(mm, at, 0));
+	assert_null(mm_unexecutable(mm, at + 4 * PG, PG));
+	assert_ptr_equal(mm_unexecutable(mm, at, PG + 1), f);
+	assert_ptr_equal(mm_unexecutable(mm, 0, UINT64_MAX), f);
+	file_put(f);
+	file_put(f);
+	assert_int_equal(mm_mprotect(mm, at + PG, PG, PROT_EXEC), -EACCES);
+	assert_int_equal(mm_mprotect(mm, at, 4 * PG, PROT_READ | PROT_EXEC), -EACCES);
+	assert_int_equal(mm_mprotect(mm, at, PG, PROT_READ), 0);
+	assert_int_equal(mm_mprotect(mm, at, PG, PROT_READ | PROT_EXEC), 0);
+	assert_int_equal(mm_mprotect(mm, at + PG, 3 * PG, RW), 0);
+	file_put(f);
+	file_put(x);
+}
+
 static void test_stack(void **state)
 {
 	struct mm *mm = *state;
@@ -508,7 +535,8 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_anon), TEST(test_errnos), TEST(test_file), TEST(test_stack),
+		TEST(test_anon), TEST(test_errnos), TEST(test_file),
+		TEST(test_unexecutable), TEST(test_stack),
 		TEST(test_brk), TEST(test_limits), TEST(test_reserve), TEST(test_shared_anon),
 		TEST(test_mremap_file), TEST(test_pin), TEST(test_strings), TEST(test_maps),
 		TEST(test_random), cmocka_unit_test(test_memory_limit),
