@@ -9,6 +9,7 @@ struct entry {
 	struct pattern pat;
 	uint32_t verbs;
 	bool implied; /* stat of a parent directory */
+	bool scratch;
 	struct img_verdict v;
 	struct src_span span;
 	unsigned order; /* in the text */
@@ -34,7 +35,8 @@ static struct entry *add(struct table *t, const struct pattern *p, uint32_t verb
 		t->e = more;
 		t->cap = cap;
 	}
-	t->e[t->n] = (struct entry){*p, verbs, false, *v, span, (unsigned)t->n};
+	t->e[t->n] = (struct entry){
+		.pat = *p, .verbs = verbs, .v = *v, .span = span, .order = (unsigned)t->n};
 	return &t->e[t->n++];
 }
 
@@ -44,13 +46,16 @@ static void add_scratch(struct table *t, const struct ast_file *f, const struct 
 	struct pattern below = *p;
 	struct img_scratch s = {.rule = v->rule};
 	char *path = arena_strndup(&t->u->arena, p->t, p->len);
+	struct entry *e;
 
 	if (f->size && !resolve_val(t->u, f->size, CS_NONE, "size", &s.size))
 		return;
 	s.path = img_build_string(&t->u->build, path ? path : "/");
 	img_build_scratch(&t->u->build, &s);
 	pattern_spread(&below);
-	add(t, &below, POL_V_ALL & ~(uint32_t)POL_V_EXEC, v, span);
+	e = add(t, &below, POL_V_ALL & ~(uint32_t)POL_V_EXEC, v, span);
+	if (e)
+		e->scratch = true;
 }
 
 static void add_statement(struct table *t, const struct ast_file *f)
@@ -180,7 +185,45 @@ static int by_order(const void *x, const void *y)
 		r = pattern_order(&a->pat, &b->pat);
 	if (!r)
 		r = (a->v.action == POL_ALLOW) - (b->v.action == POL_ALLOW);
+	if (!r)
+		r = a->scratch - b->scratch;
 	return r ? r : (a->order > b->order) - (a->order < b->order);
+}
+
+/* ---- output ---- */
+
+static void emit(struct unit *u, const struct pattern *pat, uint32_t verbs,
+		 const struct img_verdict *v)
+{
+	struct img_path p = {.verbs = verbs, .phases = UINT32_MAX, .v = *v};
+
+	p.pat = img_build_tokens(&u->build, pat->t, pat->len, pat->tail);
+	img_build_path(&u->build, &p);
+}
+
+/* Grants inside a scratch show the host's files there: the scratch gives nothing on what lies below
+ * them, and goes after all that is more specific. */
+static void emit_shown(struct table *t, const struct entry *scratch)
+{
+	struct img_verdict v = t->u->dflt;
+
+	v.gate = POL_GATE_FILES;
+	for (size_t i = 0; i < t->n && scratch->pat.len; i++) {
+		const struct entry *e = &t->e[i];
+		size_t len = pol_grant_root(e->pat.t, e->pat.len, e->pat.literal);
+		struct pattern below;
+		char *root;
+
+		if (e->v.action != POL_ALLOW || e->scratch || !(e->verbs & ~(uint32_t)POL_V_STAT) ||
+		    !pol_path_below(scratch->pat.t, scratch->pat.len, e->pat.t, len))
+			continue;
+		root = arena_strndup(&t->u->arena, e->pat.t, len);
+		if (!root || !pattern_literal(&t->u->arena, root, true, &below)) {
+			t->u->oom = true;
+			return;
+		}
+		emit(t->u, &below, scratch->verbs, &v);
+	}
 }
 
 void files_compile(struct unit *u)
@@ -196,10 +239,10 @@ void files_compile(struct unit *u)
 		qsort(t.e, t.n, sizeof(*t.e), by_order);
 	for (size_t i = 0; i < t.n; i++) {
 		const struct entry *e = &t.e[i];
-		struct img_path p = {.verbs = e->verbs, .phases = UINT32_MAX, .v = e->v};
 
-		p.pat = img_build_tokens(&u->build, e->pat.t, e->pat.len, e->pat.tail);
-		img_build_path(&u->build, &p);
+		if (e->scratch)
+			emit_shown(&t, e);
+		emit(u, &e->pat, e->verbs, &e->v);
 	}
 	free(t.e);
 }

@@ -369,21 +369,33 @@ size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_s
 	return img->scratch.count;
 }
 
+size_t pol_grant_root(const char *text, size_t len, size_t literal)
+{
+	size_t n = literal;
+
+	if (literal < len) /* the last component is not fixed */
+		while (n && text[n - 1] != '/')
+			n--;
+	while (n > 1 && text[n - 1] == '/')
+		n--;
+	return n;
+}
+
+bool pol_path_below(const char *dir, size_t dir_len, const char *path, size_t len)
+{
+	return len > dir_len && !memcmp(path, dir, dir_len) && path[dir_len] == '/';
+}
+
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out)
 {
 	if (index < img->paths.count && out) {
 		const struct img_path *p = IMG_AT(img, paths, struct img_path) + index;
 
 		out->root = string_at(img, p->pat.str);
-		out->root_len = p->pat.literal;
+		out->root_len = pol_grant_root(out->root, p->pat.len, p->pat.literal);
 		out->verbs = p->verbs;
 		out->allows = p->v.action == POL_ALLOW;
 		out->rule = p->v.rule;
-		if (p->pat.literal < p->pat.len) /* the last component is not fixed */
-			while (out->root_len && out->root[out->root_len - 1] != '/')
-				out->root_len--;
-		while (out->root_len > 1 && out->root[out->root_len - 1] == '/')
-			out->root_len--;
 	}
 	return img->paths.count;
 }

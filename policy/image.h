@@ -69,6 +69,12 @@ struct pol_grant {
 	uint32_t rule;
 };
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out);
+/* The same of a pattern by itself: len bytes, the first literal of which are fixed. Returns the length
+ * of the root. */
+size_t pol_grant_root(const char *text, size_t len, size_t literal);
+
+/* Does path lie below the directory dir, without being it? */
+bool pol_path_below(const char *dir, size_t dir_len, const char *path, size_t len);
 
 /* Does every `files` pattern say the same about all that lies below the directory path? Then moving
  * that directory changes nothing but what the pattern of its new place says. Errs on the side of no. */

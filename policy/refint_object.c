@@ -177,14 +177,15 @@ static int compare(const struct weight *a, const struct weight *b)
 /* ---- files ---- */
 
 struct best {
-	bool found, implied, grant;
+	bool found, implied, grant, scratch;
+	bool hidden; /* a scratch that does not hold the path */
 	unsigned order; /* in the text */
 	struct weight w;
 	struct refint_verdict v;
 };
 
-/* Takes new when it decides rather than what is there: the more specific, a refusal before a grant,
- * what is written first. */
+/* Takes new when it decides rather than what is there: the more specific, a refusal before a grant, a
+ * scratch after both, what is written first. */
 static void offer(struct best *b, const struct best *new)
 {
 	int r = 1;
@@ -197,6 +198,8 @@ static void offer(struct best *b, const struct best *new)
 			r = compare(&new->w, &b->w);
 		if (!r)
 			r = b->grant - new->grant;
+		if (!r)
+			r = b->scratch - new->scratch;
 		if (!r)
 			r = new->order < b->order;
 	}
@@ -254,6 +257,55 @@ static bool is_parent(const struct text *t, const char *path)
 	return t->at[len].c == '/';
 }
 
+/* ---- what is the host's inside a scratch ---- */
+
+/* Length of the folder, or the one file, that all that the pattern matches is in. */
+static size_t root_of(const struct text *t)
+{
+	size_t n = 0;
+
+	while (n < t->n && !t->at[n].star)
+		n++;
+	while (n < t->n && n && t->at[n - 1].c != '/')
+		n--;
+	while (n > 1 && t->at[n - 1].c == '/')
+		n--;
+	return n;
+}
+
+/* Is path the root, or below it? */
+static bool in_root(const struct text *t, size_t root, const char *path)
+{
+	for (size_t i = 0; i < root; i++)
+		if (path[i] != t->at[i].c)
+			return false;
+	return !path[root] || path[root] == '/';
+}
+
+/* Is path inside a folder of the host that a grant shows in the scratch? */
+static bool is_shown(const struct refint *r, const struct text *scratch, const char *path)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files);
+	size_t dir = root_of(scratch), root;
+	static struct text t;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (const struct ast_file *f = files[i]->files; f; f = f->next) {
+			if (f->kind != AST_FILE_GRANT || !(f->verbs & ~(uint32_t)POL_V_STAT))
+				continue;
+			for (const struct ast_path *p = f->paths; p; p = p->next) {
+				expand(r, p, false, &t);
+				root = root_of(&t);
+				/* The scratch's pattern matched path: it begins as the scratch does. */
+				if (dir > 1 && root > dir && in_root(&t, root, path))
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
 static void look(const struct refint *r, uint32_t verb, const char *path, struct best *b)
 {
 	const struct pol_ast *files[REFINT_FILES];
@@ -270,12 +322,14 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 				struct best parent = new;
 
 				new.order = parent.order = order++;
-				expand(r, p, f->kind == AST_FILE_SCRATCH, &t);
+				new.scratch = f->kind == AST_FILE_SCRATCH;
+				expand(r, p, new.scratch, &t);
 				new.w = weigh(&t);
 				parent.implied = true;
 				parent.v.flags = 0;
 				parent.w = (struct weight){
 				    .exact = true, .prefix = strlen(path), .chars = strlen(path)};
+				new.hidden = new.scratch && is_shown(r, &t, path);
 				if ((verbs_of(f) & verb) && matches(&t, path))
 					offer(b, &new);
 				else if (grant && verb == POL_V_STAT && is_parent(&t, path))
@@ -299,6 +353,11 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 		if (!(verbs & verb))
 			continue;
 		look(r, verb, copy, &b);
+		if (b.hidden) {
+			refint_default(r, false, &b.v);
+			b.v.gate = POL_GATE_FILES;
+			b.grant = false;
+		}
 		flags |= b.v.flags;
 		if (!b.found)
 			missing = true;

@@ -244,17 +244,24 @@ static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
 	return 0;
 }
 
-/* The scratch mount that hides path, or NULL. */
 static bool below_scratch(const struct pol_image *img, const char *path, size_t len)
 {
 	struct pol_scratch s;
 
 	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
-		size_t n = strlen(s.path);
-
-		if (len > n && !memcmp(path, s.path, n) && path[n] == '/')
+		if (pol_path_below(s.path, strlen(s.path), path, len))
 			return true;
 	}
+	return false;
+}
+
+static bool is_scratch_rule(const struct pol_image *img, uint32_t rule)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++)
+		if (s.rule == rule)
+			return true;
 	return false;
 }
 
@@ -271,7 +278,7 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 
 		/* To look at a directory on the way to a grant is not to have what is in it. */
 		if (!g.allows || !(g.verbs & ~(uint32_t)POL_V_STAT) || g.root_len >= sizeof(path) ||
-		    !below_scratch(img, g.root, g.root_len) ||
+		    is_scratch_rule(img, g.rule) || !below_scratch(img, g.root, g.root_len) ||
 		    vfs_mount_of(g.root, g.root_len)->root->ops == &hostfs_ops)
 			continue;
 		memcpy(path, g.root, g.root_len);
@@ -290,54 +297,14 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 
 /* ---- the files gate ---- */
 
-static bool is_scratch_rule(uint32_t rule)
-{
-	struct pol_scratch s;
-
-	for (size_t i = 0; i < pol_image_scratch(sandbox.image, i, &s); i++)
-		if (s.rule == rule)
-			return true;
-	return false;
-}
-
-static bool granted_by_scratch(const char *path, size_t len, uint32_t verb)
-{
-	struct pol_verdict v;
-
-	pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), verb, path, len, &v);
-	return v.action == POL_ALLOW && is_scratch_rule(v.rule);
-}
-
-/* Verbs that path has only because a scratch covers its name, while it is the host's file. */
-static uint32_t not_meant(const char *path, size_t len, uint32_t verbs)
-{
-	uint32_t out = 0;
-
-	if (!below_scratch(sandbox.image, path, len) ||
-	    vfs_mount_of(path, len)->root->ops != &hostfs_ops)
-		return 0;
-	for (uint32_t verb = 1; verb < POL_V_ALL; verb <<= 1)
-		if (verbs & verb && granted_by_scratch(path, len, verb))
-			out |= verb;
-	return out;
-}
-
 void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v)
 {
 	pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), verbs, path, len, v);
-	if (v->action == POL_ALLOW && not_meant(path, len, verbs))
-		*v = (struct pol_verdict){.action = POL_DENY,
-					  .flags = POL_F_LOG | POL_F_DEFAULT,
-					  .gate = POL_GATE_FILES,
-					  .value = EPERM,
-					  .rule = v->rule};
 }
 
 uint32_t vfs_verbs(const char *path, size_t len)
 {
-	uint32_t verbs = pol_path_verbs(sandbox.image, atomic_load(&sandbox.phase), path, len);
-
-	return verbs & ~not_meant(path, len, verbs);
+	return pol_path_verbs(sandbox.image, atomic_load(&sandbox.phase), path, len);
 }
 
 static const char *fstype_name(const struct vnode *n)

@@ -162,8 +162,7 @@ int vfs_role_check(enum path_role role, const struct sysargs *a);
 unsigned vfs_role_flags(enum path_role role, const struct sysargs *a);
 uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p);
 
-/* The files gate on a canonical path: as the policy says, except that a scratch grants nothing on the
- * host's files that a more specific grant shows inside it. */
+/* The files gate on a canonical path, in the phase that the sandbox is in. */
 void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v);
 /* All verbs that the path has, in the same way. */
 uint32_t vfs_verbs(const char *path, size_t len);

@@ -147,6 +147,7 @@ static const char *const patterns[] = {
     "/srv/www/**", "/srv/*/key", "/srv/www/key", "/srv/www/*.html", "/**/secret",
     "/srv/**/x*y", "/a*b/**",	 "/etc/*",	 "/etc/**.conf",    "/",
     "/**",	   "/tmp",	 "/srv",	 "/srv/www",	    "/srv/www/a/b/**",
+    "/srv/www/a*/x", "/srv/www/key/**",
 };
 
 static const char *const paths[] = {
