@@ -228,7 +228,7 @@ static int hostfs_create(struct task *t, struct vnode *dir, const char *name, mo
 	return fd < 0 ? -errno : finish_create(dir, fd, flags, node, out);
 }
 
-int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
+static int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
 		   struct vnode **node, struct file **out)
 {
 	int r, fd = openat(dir->hostfd, ".",
@@ -412,6 +412,7 @@ const struct vnode_ops hostfs_ops = {
     .lookup = hostfs_lookup,
     .open = hostfs_open,
     .create = hostfs_create,
+    .tmpfile = hostfs_tmpfile,
     .mkdir = hostfs_mkdir,
     .mknod = hostfs_mknod,
     .symlink = hostfs_symlink,

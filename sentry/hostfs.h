@@ -24,9 +24,4 @@ int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct
  * it; else it is taken. */
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out);
 
-/* Unnamed temporary file (O_TMPFILE) in dir, whose canonical path is dir_path. The node's fixed
- * path, by which the policy judges its linking, is dir_path/#INODE. */
-int hostfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
-		   struct vnode **node, struct file **out);
-
 #endif

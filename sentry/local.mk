@@ -79,7 +79,8 @@ sentry_memfs = \
 	sentry/tmpfs.c sentry/tmpfs.h \
 	sentry/tmpfs_data.c \
 	sentry/tmpfs_dir.c \
-	sentry/tmpfs_fifo.c
+	sentry/tmpfs_fifo.c \
+	sentry/tmpfs_nameless.c
 
 # Network and readiness
 sentry_net = \

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include "sentry/hostfs.h"
 #include "sentry/sys_file.h"
 
 #define HOW_FLAGS                                                                                  \
@@ -75,16 +74,19 @@ static int check_type(const struct open_how *how, const struct vnode *n)
 static int open_tmpfile(struct task *t, const struct vpath *v, const struct open_how *how,
 			struct file **out)
 {
+	char path[PATH_MAX];
 	struct vnode *node;
 	int r;
 
-	if (v->node->ops != &hostfs_ops)
+	if (!v->node->ops->tmpfile)
 		return -EOPNOTSUPP;
-	r = hostfs_tmpfile(v->node, v->path, sys_create_mode(t, (mode_t)how->mode),
-			   (unsigned)how->flags, &node, out);
+	r = v->node->ops->tmpfile(v->node, v->path, sys_create_mode(t, (mode_t)how->mode),
+				  (unsigned)how->flags, &node, out);
 	if (r)
 		return r;
-	r = vfs_file_adopt(*out, node, node->path);
+	r = vfs_node_path(node, path, sizeof(path));
+	if (r >= 0)
+		r = vfs_file_adopt(*out, node, path);
 	vnode_put(node);
 	if (r)
 		file_put(*out);

@@ -47,7 +47,7 @@ static void touch(struct tnode *n)
 
 /* ---- nodes ---- */
 
-static int node_new(struct tmpfs *fs, struct mount *mnt, mode_t mode, struct tnode **out)
+int tmpfs_node_new(struct tmpfs *fs, struct mount *mnt, mode_t mode, struct tnode **out)
 {
 	struct tnode *n;
 	int r;
@@ -101,6 +101,7 @@ static void tmpfs_release(struct vnode *vn)
 		free(n->target);
 	}
 	free(vn->path);
+	tmpfs_named(n);
 	pthread_mutex_destroy(&n->lock);
 	free(n);
 	tmpfs_uncharge(fs, TMPFS_NODE_COST);
@@ -110,8 +111,7 @@ static void tmpfs_release(struct vnode *vn)
 	}
 }
 
-/* A directory that is set-group-ID hands its group on, and the bit to new directories. */
-static void inherit_group(const struct tnode *dir, struct tnode *n)
+void tmpfs_inherit_group(const struct tnode *dir, struct tnode *n)
 {
 	if (!(dir->perm & S_ISGID))
 		return;
@@ -134,7 +134,7 @@ static int enter(struct tnode *dir, const char *name, struct tnode *n)
 		r = tmpfs_dir_add(dir, name, n);
 	if (!r) {
 		vnode_get(&n->vn);
-		inherit_group(dir, n);
+		tmpfs_inherit_group(dir, n);
 		touch(dir);
 	}
 	pthread_mutex_unlock(&dir->fs->lock);
@@ -147,7 +147,7 @@ static int make(struct vnode *dir, const char *name, mode_t mode, dev_t dev, cha
 	struct tnode *d = tnode_of(dir), *n;
 	int r;
 
-	r = node_new(d->fs, dir->mnt, mode, &n);
+	r = tmpfs_node_new(d->fs, dir->mnt, mode, &n);
 	if (r) {
 		free(target);
 		return r;
@@ -203,7 +203,7 @@ static int tmpfs_create(struct task *t, struct vnode *dir, const char *name, mod
 	struct file *f;
 	int r;
 
-	r = node_new(d->fs, dir->mnt, S_IFREG | (mode & 07777), &n);
+	r = tmpfs_node_new(d->fs, dir->mnt, S_IFREG | (mode & 07777), &n);
 	if (r)
 		return r;
 	r = tmpfs_data_open(n, flags & ~(unsigned)O_TRUNC, &f);
@@ -250,7 +250,7 @@ static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 	if (S_ISDIR(node->type))
 		return -EPERM;
 	pthread_mutex_lock(&d->fs->lock);
-	if (!d->nlink || !n->nlink)
+	if (!d->nlink || (!n->nlink && !n->linkable))
 		r = -ENOENT;
 	else if (n->nlink >= TMPFS_LINK_MAX)
 		r = -EMLINK;
@@ -261,6 +261,8 @@ static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 	if (!r) {
 		vnode_get(node);
 		n->nlink++;
+		n->linkable = false;
+		tmpfs_named(n);
 		n->ctime = tmpfs_now();
 		touch(d);
 	}
@@ -554,14 +556,18 @@ static int tmpfs_statfs(struct vnode *node, struct statfs *st)
 	return 0;
 }
 
-/* Writes the path from its end towards the start of buf; the caller holds the lock. */
-static int path_locked(const struct tnode *n, char *buf, size_t size)
+/* Writes the path from its end towards the start of buf. */
+int tmpfs_path_locked(const struct tnode *n, char *buf, size_t size)
 {
 	size_t pos = size, len;
 	const struct tentry *e;
 
 	if (!size)
 		return -ENAMETOOLONG;
+	if (n->nameless) {
+		snprintf(buf, size, "%s", n->nameless);
+		return strlen(n->nameless) < size ? 0 : -ENAMETOOLONG;
+	}
 	buf[--pos] = '\0';
 	while (!S_ISDIR(n->vn.type) || n->dir.parent) {
 		e = n->entry;
@@ -587,7 +593,7 @@ static int tmpfs_node_path(struct vnode *node, char *buf, size_t size)
 	int r;
 
 	pthread_mutex_lock(&n->fs->lock);
-	r = path_locked(n, buf, size);
+	r = tmpfs_path_locked(n, buf, size);
 	pthread_mutex_unlock(&n->fs->lock);
 	return r;
 }
@@ -596,6 +602,7 @@ static const struct vnode_ops tmpfs_ops = {
 	.lookup = tmpfs_lookup,
 	.open = tmpfs_open,
 	.create = tmpfs_create,
+	.tmpfile = tmpfs_tmpfile,
 	.mkdir = tmpfs_mkdir,
 	.mknod = tmpfs_mknod,
 	.symlink = tmpfs_symlink,
@@ -633,57 +640,11 @@ int tmpfs_root(uint64_t max_bytes, struct vnode **out)
 	atomic_init(&fs->next_ino, 1);
 	if (getrandom(&fs->seed, sizeof(fs->seed), GRND_NONBLOCK) < 0)
 		fs->seed = (uintptr_t)fs;
-	r = node_new(fs, NULL, S_IFDIR | 01777, &root);
+	r = tmpfs_node_new(fs, NULL, S_IFDIR | 01777, &root);
 	if (r) {
 		free(fs);
 		return r;
 	}
 	*out = &root->vn;
 	return 0;
-}
-
-/* The file system that all memfds share: it has a root only to own it, and no place in the tree. */
-static struct tmpfs *memfd_fs(void)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static struct vnode *root;
-	int r = 0;
-
-	pthread_mutex_lock(&lock);
-	if (!root)
-		r = tmpfs_root(0, &root);
-	pthread_mutex_unlock(&lock);
-	return r ? NULL : tnode_of(root)->fs;
-}
-
-int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out)
-{
-	struct tmpfs *fs = memfd_fs();
-	struct tnode *n;
-	int r;
-
-	if (!fs)
-		return -ENOMEM;
-	r = node_new(fs, NULL, S_IFREG | mode, &n);
-	if (r)
-		return r == -ENOSPC ? -ENOMEM : r;
-	n->nlink = 0;
-	n->data.sealable = sealable;
-	if (asprintf(&n->vn.path, "/memfd:%s (deleted)", name) < 0) {
-		n->vn.path = NULL;
-		r = -ENOMEM;
-	}
-	if (!r)
-		r = tmpfs_data_open(n, O_RDWR, out);
-	if (!r) {
-		r = vfs_file_adopt(*out, &n->vn, n->vn.path);
-		if (r) {
-			file_put(*out);
-		} else { /* the app's own: no rule is about it */
-			(*out)->verbs = POL_V_ALL;
-			(*out)->append_only = false;
-		}
-	}
-	vnode_put(&n->vn);
-	return r;
 }

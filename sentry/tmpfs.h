@@ -76,6 +76,8 @@ struct tnode {
 	uint32_t nlink;
 	struct timespec atime, mtime, ctime, btime;
 	struct tentry *entry; /* a name of it, for its path; NULL when not known */
+	bool linkable;	      /* of O_TMPFILE: may get its first name */
+	char *nameless;	      /* what O_TMPFILE's is called until it has one; owned, charged */
 	union {
 		struct tdir dir;
 		struct tdata data;
@@ -91,6 +93,13 @@ static inline struct tnode *tnode_of(struct vnode *vn)
 
 struct timespec tmpfs_now(void);
 int tmpfs_getattr(struct task *t, struct vnode *vn, struct statx *st);
+
+/* A new node, with a reference for the caller. 0 or -errno. */
+int tmpfs_node_new(struct tmpfs *fs, struct mount *mnt, mode_t mode, struct tnode **out);
+/* A directory that is set-group-ID hands its group on, and the bit to new directories. The caller
+ * holds tmpfs.lock, as for the next one, which writes n's path below its mount: 0 or -errno. */
+void tmpfs_inherit_group(const struct tnode *dir, struct tnode *n);
+int tmpfs_path_locked(const struct tnode *n, char *buf, size_t size);
 
 /* Takes n bytes of the file system's space. 0 or -ENOSPC. */
 int tmpfs_charge(struct tmpfs *fs, uint64_t n);
@@ -119,5 +128,12 @@ void tmpfs_data_times_set(struct tnode *n);
 /* ---- tmpfs_fifo.c ---- */
 int tmpfs_fifo_open(struct task *t, struct tnode *n, unsigned flags, struct file **out);
 void tmpfs_fifo_free(struct tnode *n);
+
+/* ---- tmpfs_nameless.c ---- */
+/* Forgets what n was called before it had a name. The caller holds tmpfs.lock, or all of n. */
+void tmpfs_named(struct tnode *n);
+/* The vnode operation. */
+int tmpfs_tmpfile(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
+		  struct vnode **node, struct file **out);
 
 #endif

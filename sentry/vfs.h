@@ -50,6 +50,11 @@ struct vnode_ops {
 	 * and of mkdir and mknod has the umask applied. */
 	int (*create)(struct task *t, struct vnode *dir, const char *name, mode_t mode, unsigned flags,
 		      struct vnode **node, struct file **out);
+	/* O_TMPFILE: makes a regular file without a name in dir, whose canonical path is dir_path, and
+	 * opens it; with O_EXCL in flags it can never get a name. Its path is DIR/#INO until it has
+	 * one. NULL member: -EOPNOTSUPP. */
+	int (*tmpfile)(struct vnode *dir, const char *dir_path, mode_t mode, unsigned flags,
+		       struct vnode **node, struct file **out);
 	int (*mkdir)(struct vnode *dir, const char *name, mode_t mode);
 	int (*mknod)(struct vnode *dir, const char *name, mode_t mode, dev_t dev);
 	int (*symlink)(struct vnode *dir, const char *name, const char *target);

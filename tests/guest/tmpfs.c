@@ -129,6 +129,34 @@ static void times(void)
 	close(fd);
 }
 
+/* Files without a name, and how they get one. */
+static void nameless(void)
+{
+	int fd, once;
+	char link[40];
+	struct stat st;
+
+	SAY_FD(fd = open(".", O_TMPFILE | O_RDWR, 0640));
+	SAY(write(fd, "unseen", 6));
+	SAY(fstat(fd, &st));
+	printf("mode %o links %lu size %ld\n", st.st_mode, (unsigned long)st.st_nlink, (long)st.st_size);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	SAY(linkat(AT_FDCWD, link, AT_FDCWD, "seen", AT_SYMLINK_FOLLOW));
+	SAY(linkat(AT_FDCWD, link, AT_FDCWD, "seen", AT_SYMLINK_FOLLOW));
+	say_stat("seen");
+	SAY(linkat(AT_FDCWD, link, AT_FDCWD, "twice", AT_SYMLINK_FOLLOW));
+	say_stat("twice");
+	SAY(unlink("seen"));
+	SAY(unlink("twice"));
+	close(fd);
+	SAY_FD(once = open(".", O_TMPFILE | O_EXCL | O_WRONLY, 0600));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", once);
+	SAY(linkat(AT_FDCWD, link, AT_FDCWD, "never", AT_SYMLINK_FOLLOW));
+	close(once);
+	SAY_FD(open(".", O_TMPFILE | O_RDONLY, 0600));
+	SAY_FD(open("missing", O_TMPFILE | O_RDWR, 0600));
+}
+
 static void *writer(void *arg)
 {
 	int fd = open("q", O_WRONLY);
@@ -214,6 +242,7 @@ int main(void)
 	contents();
 	names();
 	times();
+	nameless();
 	fifo();
 	directories();
 	SAY(chdir("/"));
