@@ -47,6 +47,32 @@ static void basics(void)
 	show("f");
 }
 
+/* Whether a bad buffer matters depends on what there is to read. */
+static void nowhere(void)
+{
+	struct iovec v[2] = {{BAD_PTR, 5}, {BAD_PTR, 5}};
+	char buf[8];
+
+	T(open("n", O_RDWR | O_CREAT | O_TRUNC, 0644));
+	T(read(3, BAD_PTR, 5));
+	T(write(3, "12345678", 8));
+	T(read(3, BAD_PTR, 5));
+	T(pread(3, BAD_PTR, 5, 7));
+	T(pread(3, BAD_PTR, 5, 8));
+	T(readv(3, v, 2));
+	T(preadv(3, v, 2, 3));
+	T(lseek(3, 0, SEEK_CUR));
+	T(close(3));
+	T(pipe2((int *)v, O_NONBLOCK));
+	T(read(3, BAD_PTR, 5));
+	T(write(4, "left", 4));
+	T(read(3, BAD_PTR, 5));
+	T(read(3, buf, 8));
+	T(close(4));
+	T(read(3, BAD_PTR, 5));
+	T(close(3));
+}
+
 static void vectors(void)
 {
 	struct iovec v[1025];
@@ -220,6 +246,7 @@ static void size_limit(void)
 int main(void)
 {
 	basics();
+	nowhere();
 	vectors();
 	big();
 	sizes();
