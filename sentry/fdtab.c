@@ -241,6 +241,30 @@ int fdtab_install(struct fdtab *t, struct file *f, int min, bool cloexec)
 	return (int)fd;
 }
 
+int fdtab_reserve(struct fdtab *t)
+{
+	uint32_t fd;
+	int r = -EMFILE;
+
+	pthread_mutex_lock(&t->lock);
+	fd = lowest_free(t, 0);
+	if (fd < t->max && grow(t, fd)) {
+		set_open(t, fd, true);
+		r = (int)fd;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+void fdtab_fill(struct fdtab *t, int fd, struct file *f, bool cloexec)
+{
+	pthread_mutex_lock(&t->lock);
+	t->file[fd] = f;
+	set_open(t, (uint32_t)fd, f != NULL);
+	bit_put(t->cloexec, (uint32_t)fd, f && cloexec);
+	pthread_mutex_unlock(&t->lock);
+}
+
 /* What Linux does when a descriptor goes: the process' record locks on the file go with it. */
 static void drop(struct fdtab *t, struct file *f)
 {
@@ -259,6 +283,11 @@ int fdtab_install_at(struct fdtab *t, struct file *f, int fd, bool cloexec)
 		return -EBADF;
 	}
 	old = t->file[fd];
+	if (!old && bit_get(t->open, (uint32_t)fd)) {
+		pthread_mutex_unlock(&t->lock);
+		file_put(f);
+		return -EBUSY; /* reserved */
+	}
 	t->file[fd] = f;
 	set_open(t, (uint32_t)fd, true);
 	bit_put(t->cloexec, (uint32_t)fd, cloexec);
@@ -326,12 +355,15 @@ void fdtab_close_range(struct fdtab *t, unsigned first, unsigned last, bool cloe
 		pthread_mutex_lock(&t->lock);
 		fd = fd < t->size ? next_set(t, cloexec_only ? t->cloexec : t->open, (uint32_t)fd)
 				  : t->size;
-		if (fd < t->size && fd <= last)
+		if (fd >= t->size || fd > last) {
+			pthread_mutex_unlock(&t->lock);
+			return;
+		}
+		if (t->file[fd])
 			f = take(t, (uint32_t)fd);
 		pthread_mutex_unlock(&t->lock);
-		if (!f)
-			return;
-		drop(t, f);
+		if (f) /* else it is reserved */
+			drop(t, f);
 		fd++;
 	}
 }
@@ -368,6 +400,8 @@ int fdtab_next(struct fdtab *t, int from)
 
 	pthread_mutex_lock(&t->lock);
 	fd = from < 0 ? t->size : next_set(t, t->open, (uint32_t)from);
+	while (fd < t->size && !t->file[fd])
+		fd = next_set(t, t->open, fd + 1);
 	fd = fd < t->size ? fd : UINT32_MAX;
 	pthread_mutex_unlock(&t->lock);
 	return (int)fd;

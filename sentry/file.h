@@ -124,7 +124,11 @@ struct file *fdtab_lookup(struct fdtab *t, int fd);
 /* Installs f (takes the reference) at the lowest free fd >= min; cloexec as FD_CLOEXEC.
  * fd, or -EMFILE (the reference is dropped). */
 int fdtab_install(struct fdtab *t, struct file *f, int min, bool cloexec);
-/* dup2/dup3: replaces what is at fd. fd or -EBADF. */
+/* Sets the lowest free descriptor aside, for a call that must not fail once it was made: fd or -EMFILE.
+ * fdtab_fill puts f there, taking the reference, or gives fd back when f is NULL. */
+int fdtab_reserve(struct fdtab *t);
+void fdtab_fill(struct fdtab *t, int fd, struct file *f, bool cloexec);
+/* dup2/dup3: replaces what is at fd. fd, -EBADF, or -EBUSY when it is reserved. */
 int fdtab_install_at(struct fdtab *t, struct file *f, int fd, bool cloexec);
 int fdtab_close(struct fdtab *t, int fd); /* 0 or -EBADF */
 int fdtab_get_cloexec(struct fdtab *t, int fd);

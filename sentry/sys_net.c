@@ -278,18 +278,15 @@ static long next_connection(struct task *t, struct file *f, unsigned flags,
 	}
 }
 
-static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
+/* The next connection as an open file, its peer's name written. 0 or -errno. */
+static long accept_file(struct task *t, struct sysargs *a, struct sock *s, unsigned flags,
+			struct file **out)
 {
 	struct sockaddr_storage ss = {0};
-	socklen_t len;
-	struct sock *s;
 	struct file *f;
-	long r = sock_of(a, &s);
+	socklen_t len;
+	long r;
 
-	if (r)
-		return r;
-	if (flags & ~TYPE_FLAGS)
-		return -EINVAL;
 	r = next_connection(t, a->file[0], flags, &ss, &len);
 	if (r < 0)
 		return r == -ERESTARTSYS && s->rcvtimeo ? -EINTR : r;
@@ -298,11 +295,31 @@ static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
 		return -ENOMEM;
 	net_sock(f)->peer_inside = s->domain == AF_UNIX && peer_is_us(f->hostfd);
 	r = net_addr_write(t, &ss, len, A_PTR(a, 1), A_PTR(a, 2));
-	if (r) {
+	if (r)
 		file_put(f);
+	else
+		*out = f;
+	return r;
+}
+
+static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
+{
+	struct file *f = NULL;
+	struct sock *s;
+	long r = sock_of(a, &s);
+	int fd;
+
+	if (r)
 		return r;
-	}
-	return fdtab_install(t->proc->fdtab, f, 0, flags & SOCK_CLOEXEC);
+	if (flags & ~TYPE_FLAGS)
+		return -EINVAL;
+	/* First: a connection that was accepted and finds no place would be lost. */
+	fd = fdtab_reserve(t->proc->fdtab);
+	if (fd < 0)
+		return fd;
+	r = accept_file(t, a, s, flags, &f);
+	fdtab_fill(t->proc->fdtab, fd, f, flags & SOCK_CLOEXEC);
+	return r ? r : fd;
 }
 
 long sys_accept(struct task *t, struct sysargs *a)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -217,6 +218,38 @@ static void nonblocking(void)
 	close(ls);
 }
 
+/* A connection for which there is no descriptor stays in the queue. */
+static void at_the_limit(void)
+{
+	struct rlimit all, few;
+	struct sockaddr_in a;
+	int ls = listener(), c = socket(AF_INET, SOCK_STREAM, 0), s;
+	char buf[8] = "";
+
+	a = loopback(bound(ls));
+	SAY(connect(c, (struct sockaddr *)&a, sizeof(a)));
+	SAY(write(c, "kept", 4));
+	getrlimit(RLIMIT_NOFILE, &all);
+	few = all;
+	few.rlim_cur = (rlim_t)c + 1;
+	setrlimit(RLIMIT_NOFILE, &few);
+	SAY(accept(ls, NULL, NULL));
+	SAY(accept4(ls, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+	setrlimit(RLIMIT_NOFILE, &all);
+	SAY_FD(s = accept4(ls, NULL, NULL, SOCK_CLOEXEC));
+	printf("same number %d cloexec %d\n", s == c + 1, fcntl(s, F_GETFD));
+	SAY(read(s, buf, sizeof(buf)));
+	printf("%s\n", buf);
+	close(s);
+	fcntl(ls, F_SETFL, O_NONBLOCK);
+	SAY(accept(ls, NULL, NULL));
+	SAY_FD(s = dup(ls));
+	printf("given back %d\n", s == c + 1);
+	close(s);
+	close(c);
+	close(ls);
+}
+
 int main(void)
 {
 	struct sockaddr_in a, peer;
@@ -241,5 +274,6 @@ int main(void)
 	many();
 	errors();
 	nonblocking();
+	at_the_limit();
 	return 0;
 }

@@ -87,6 +87,35 @@ static void limits(void **state)
 	fdtab_put(t);
 }
 
+/* A descriptor that is set aside is neither free nor open. */
+static void reserved(void **state)
+{
+	struct fdtab *t = fdtab_create(4);
+	int fd;
+
+	assert_int_equal(fdtab_install(t, new_file(), 0, false), 0);
+	fd = fdtab_reserve(t);
+	assert_int_equal(fd, 1);
+	assert_int_equal(fdtab_install(t, new_file(), 0, false), 2);
+	assert_null(fdtab_lookup(t, fd));
+	assert_int_equal(fdtab_close(t, fd), -EBADF);
+	assert_int_equal(fdtab_get_cloexec(t, fd), -EBADF);
+	assert_int_equal(fdtab_set_cloexec(t, fd, true), -EBADF);
+	assert_int_equal(fdtab_install_at(t, new_file(), fd, false), -EBUSY);
+	assert_int_equal(fdtab_next(t, 1), 2);
+	fdtab_close_range(t, 0, 2, false);
+	assert_int_equal(fdtab_next(t, 0), -1);
+	fdtab_fill(t, fd, new_file(), true);
+	assert_int_equal(fdtab_get_cloexec(t, fd), 1);
+	assert_int_equal(fdtab_reserve(t), 0);
+	assert_int_equal(fdtab_reserve(t), 2);
+	assert_int_equal(fdtab_reserve(t), 3);
+	assert_int_equal(fdtab_reserve(t), -EMFILE);
+	fdtab_fill(t, 2, NULL, false);
+	assert_int_equal(fdtab_install(t, new_file(), 0, false), 2);
+	fdtab_put(t);
+}
+
 static void ranges(void **state)
 {
 	struct fdtab *t = fdtab_create(TABLE_MAX);
@@ -142,7 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lowest_free), cmocka_unit_test(random_operations),
 		cmocka_unit_test(limits),      cmocka_unit_test(ranges),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(reserved),    cmocka_unit_test(threads),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
