@@ -75,6 +75,8 @@ tests_unit_test_task_LDADD = sentry/libsentry.a audit/libaudit.a policy/libpolic
 tests_unit_test_vdso_SOURCES = tests/unit/test_vdso.c $(mm_fixture)
 tests_unit_test_vdso_LDADD = $(mm_libs)
 policy_libs = policy/libpolicy.a parser/libparser.a base/libbase.a $(CMOCKA_LIBS) $(YAML_LIBS) $(MD_LIBS)
+tests_unit_test_differential_SOURCES = tests/unit/test_differential.c \
+	tests/unit/random_policy.c tests/unit/random_policy.h
 tests_unit_test_differential_LDADD = $(policy_libs)
 tests_unit_test_image_SOURCES = tests/unit/test_image.c $(exercise_image)
 tests_unit_test_image_LDADD = $(policy_libs)
