@@ -56,10 +56,11 @@ void file_put(struct file *f)
 	free(f);
 }
 
-static enum pol_fdkind kind_of(int fd, const struct stat *st)
+enum pol_fdkind file_kind(mode_t mode)
 {
-	switch (st->st_mode & S_IFMT) {
+	switch (mode & S_IFMT) {
 	case S_IFREG:
+	case S_IFLNK:
 		return POL_FD_FILE;
 	case S_IFDIR:
 		return POL_FD_DIR;
@@ -67,8 +68,6 @@ static enum pol_fdkind kind_of(int fd, const struct stat *st)
 		return POL_FD_PIPE;
 	case S_IFSOCK:
 		return POL_FD_SOCKET;
-	case S_IFCHR:
-		return isatty(fd) ? POL_FD_TTY : POL_FD_DEVICE;
 	default:
 		return POL_FD_DEVICE;
 	}
@@ -86,7 +85,8 @@ struct file *file_inherit(int hostfd)
 	fd = fcntl(hostfd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return NULL;
-	f = file_new(&file_host_ops, fd, (unsigned)flags, kind_of(fd, &st));
+	f = file_new(&file_host_ops, fd, (unsigned)flags,
+		     isatty(fd) ? POL_FD_TTY : file_kind(st.st_mode));
 	if (!f)
 		return NULL;
 	f->inherited = true;
@@ -94,24 +94,23 @@ struct file *file_inherit(int hostfd)
 	return f;
 }
 
-static size_t iov_total(const struct iovec *iov, int n)
+size_t file_iov_total(const struct iovec *iov, int n)
 {
 	size_t total = 0;
 
 	for (int i = 0; i < n; i++)
-		total += iov[i].iov_len;
+		if (add_overflow(total, iov[i].iov_len, &total))
+			return SIZE_MAX;
 	return total;
 }
 
-/* Copies iov to out, cut to max bytes. Returns the number of entries. */
-static int iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out)
+int file_iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out)
 {
 	int i;
 
 	for (i = 0; i < n && max; i++) {
 		out[i] = iov[i];
-		if (out[i].iov_len > max)
-			out[i].iov_len = max;
+		out[i].iov_len = MIN(iov[i].iov_len, max);
 		max -= out[i].iov_len;
 	}
 	return i;
@@ -205,7 +204,7 @@ static ssize_t write_any(struct task *t, struct file *f, const struct iovec *iov
 		return r;
 	if (f->inherited && (f->flags & O_NONBLOCK) && f->kind != POL_FD_FILE) {
 		/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
-		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), PIPE_BUF, cut);
+		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), PIPE_BUF, cut);
 		iov = cut;
 	}
 	if (f->inherited && f->flags & O_APPEND && f->kind == POL_FD_FILE)
@@ -219,7 +218,7 @@ static ssize_t write_counted(struct task *t, struct file *f, const struct iovec 
 			     off_t off, int flags)
 {
 	uint64_t limit = sandbox.config.limit_output;
-	size_t want = iov_total(iov, n), room = want;
+	size_t want = file_iov_total(iov, n), room = want;
 	struct iovec cut[GMEM_IOV_MAX];
 	uint64_t before;
 	ssize_t r = 0;
@@ -227,7 +226,7 @@ static ssize_t write_counted(struct task *t, struct file *f, const struct iovec 
 	before = atomic_fetch_add(&sandbox.output_bytes, want);
 	if (limit && (before >= limit || want > limit - before)) {
 		room = before < limit ? (size_t)(limit - before) : 0;
-		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), room, cut);
+		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), room, cut);
 		iov = cut;
 	}
 	if (room || !want)
@@ -272,7 +271,7 @@ int file_check_size(struct task *t, off_t size)
 ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
 			 int flags)
 {
-	size_t want = iov_total(iov, n);
+	size_t want = file_iov_total(iov, n);
 	struct iovec cut[GMEM_IOV_MAX];
 	ssize_t r;
 
@@ -282,7 +281,7 @@ ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov
 	if (r < 0)
 		return r;
 	if ((size_t)r < want) {
-		n = iov_clip(iov, MIN(n, GMEM_IOV_MAX), (size_t)r, cut);
+		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), (size_t)r, cut);
 		iov = cut;
 	}
 	r = f->count_output ? write_counted(t, f, iov, n, off, flags)

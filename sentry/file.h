@@ -68,6 +68,9 @@ struct file *file_new(const struct file_ops *ops, int hostfd, unsigned flags, en
 struct file *file_get(struct file *f);
 void file_put(struct file *f);
 
+/* What a descriptor of a file of this type is to a policy; terminals are not told from devices. */
+enum pol_fdkind file_kind(mode_t mode);
+
 /* Description of a descriptor that sbx itself was started with (0, 1, 2): hostfd is duplicated.
  * NULL when it is not open or memory is out. 1 and 2 count against limits.output. */
 struct file *file_inherit(int hostfd);
@@ -85,6 +88,11 @@ off_t file_seek(struct task *t, struct file *f, off_t off, int whence);
 int file_fstat(struct task *t, struct file *f, struct statx *st);
 /* RLIMIT_FSIZE for a file that is to become size bytes long: 0, or -EFBIG after SIGXFSZ. */
 int file_check_size(struct task *t, off_t size);
+
+/* Bytes of iov; SIZE_MAX when they cannot be counted. */
+size_t file_iov_total(const struct iovec *iov, int n);
+/* Copies the part of iov that holds its first max bytes. Returns the number of entries. */
+int file_iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out);
 
 /* A host system call whose first argument is f's descriptor, as task_host_call; on regular files and
  * directories it is restarted after any signal, as Linux does not interrupt them. */

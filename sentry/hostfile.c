@@ -121,30 +121,13 @@ static const struct file_ops host_dir_ops = {
     .getdents = host_getdents,
 };
 
-static enum pol_fdkind kind_of(mode_t type)
-{
-	switch (type) {
-	case S_IFDIR:
-		return POL_FD_DIR;
-	case S_IFIFO:
-		return POL_FD_PIPE;
-	case S_IFSOCK:
-		return POL_FD_SOCKET;
-	case S_IFCHR:
-	case S_IFBLK:
-		return POL_FD_DEVICE;
-	default:
-		return POL_FD_FILE;
-	}
-}
-
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out)
 {
 	const struct file_ops *ops = node->type == S_IFDIR ? &host_dir_ops : &file_host_ops;
 
 	bool own = fd != node->hostfd;
 
-	*out = file_new(ops, own ? fd : -1, flags, kind_of(node->type));
+	*out = file_new(ops, own ? fd : -1, flags, file_kind(node->type));
 	if (!*out)
 		return -ENOMEM;
 	(*out)->node = vnode_get(node);

@@ -24,7 +24,8 @@ int procfs_task(const struct pseudo_key *k, struct task **t)
 	return *t ? 0 : -ESRCH;
 }
 
-int procfs_mm(const struct pseudo_key *k, struct mm **mm)
+/* What a process has until it ends, referenced: whichever is asked for. */
+static int parts(const struct pseudo_key *k, struct mm **mm, struct fdtab **tab)
 {
 	struct proc *p;
 	int r = procfs_proc(k, &p);
@@ -32,24 +33,23 @@ int procfs_mm(const struct pseudo_key *k, struct mm **mm)
 	if (r)
 		return r;
 	pthread_mutex_lock(&p->lock);
-	*mm = p->mm ? mm_get(p->mm) : NULL;
+	if (mm)
+		*mm = p->mm ? mm_get(p->mm) : NULL;
+	if (tab)
+		*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
 	pthread_mutex_unlock(&p->lock);
 	proc_put(p);
-	return *mm ? 0 : -ESRCH;
+	return (mm && !*mm) || (tab && !*tab) ? -ESRCH : 0;
+}
+
+int procfs_mm(const struct pseudo_key *k, struct mm **mm)
+{
+	return parts(k, mm, NULL);
 }
 
 int procfs_fdtab(const struct pseudo_key *k, struct fdtab **tab)
 {
-	struct proc *p;
-	int r = procfs_proc(k, &p);
-
-	if (r)
-		return r;
-	pthread_mutex_lock(&p->lock);
-	*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
-	pthread_mutex_unlock(&p->lock);
-	proc_put(p);
-	return *tab ? 0 : -ESRCH;
+	return parts(k, NULL, tab);
 }
 
 ssize_t procfs_text(const char *text, char *buf, size_t size)

@@ -200,29 +200,6 @@ int tmpfs_data_truncate(struct tnode *n, off_t len)
 
 /* ---- open files: priv is the node ---- */
 
-static size_t iov_total(const struct iovec *iov, int n)
-{
-	size_t total = 0;
-
-	for (int i = 0; i < n; i++)
-		if (add_overflow(total, iov[i].iov_len, &total))
-			return SIZE_MAX;
-	return total;
-}
-
-/* Copies the part of src that holds the first max bytes. */
-static int iov_cut(struct iovec *dst, const struct iovec *src, int n, size_t max)
-{
-	int i;
-
-	for (i = 0; i < n && max; i++) {
-		dst[i] = src[i];
-		dst[i].iov_len = MIN(src[i].iov_len, max);
-		max -= dst[i].iov_len;
-	}
-	return i;
-}
-
 /* How many of `want` bytes at pos fit into the limit; reserves them. 0: none. */
 static size_t reserve_write(struct tnode *n, off_t pos, size_t want)
 {
@@ -247,7 +224,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 	off_t size = current_size(&n->data), pos = off;
 	bool append = f->flags & O_APPEND;
 	uint64_t charged = n->data.charged;
-	size_t want, total = iov_total(iov, cnt);
+	size_t want, total = file_iov_total(iov, cnt);
 	ssize_t r;
 
 	if (append)
@@ -261,7 +238,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 	want = reserve_write(n, pos, total);
 	if (!want)
 		return pos == INT64_MAX ? -EFBIG : -ENOSPC;
-	cnt = iov_cut(cut, iov, MIN(cnt, GMEM_IOV_MAX), want);
+	cnt = file_iov_clip(iov, MIN(cnt, GMEM_IOV_MAX), want, cut);
 	r = pwritev(f->hostfd, cut, cnt, pos);
 	if (r < 0)
 		r = -errno;

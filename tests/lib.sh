@@ -15,8 +15,10 @@ tap_end() { echo "1..$n"; [ "$bad" = 0 ]; }
 # must WORD: is a skip for this reason a failure here?
 must() { case " ${SBX_MUST_WORK:-} " in *" $1 "*) return 0 ;; esac; return 1; }
 
-# Skips the whole file where sbx cannot run anything, unless it must.
+# Skips the whole file where sbx cannot run anything, unless it must. SBX and policies become absolute.
 need_sbx() {
+	SBX=$(realpath "$SBX")
+	policies=$(realpath "$policies")
 	"$SBX" doctor >/dev/null 2>&1 && return 0
 	if must kvm; then
 		echo "Bail out! sbx cannot run programs here, and it must:"

@@ -132,7 +132,8 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py tests/programs/script.py
+EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py \
+	tests/net/addr.h tests/tap.h tests/programs/script.py
 dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 

@@ -4,8 +4,6 @@
 . "$srcdir/tests/lib.sh"
 need_sbx
 new_dir
-SBX=$(realpath "$SBX")
-policies=$(realpath "$policies")
 cd "$dir" || exit 1
 tools="--policy $policies/tools.pol --param work=$dir"
 

@@ -7,7 +7,6 @@ need_sbx
 new_dir
 guestdir=$(cd "$guestdir" && pwd -P)
 policy=$(cd "$srcdir" && pwd -P)/tests/guest/guest.pol
-SBX=$(realpath "$SBX")
 cp "$guestdir/outside" "$dir/"
 cd "$dir" || exit 1
 : >out

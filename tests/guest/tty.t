@@ -10,7 +10,6 @@ if ! command -v script >/dev/null; then
 fi
 new_dir
 policy=$(cd "$srcdir" && pwd -P)/tests/guest/guest.pol
-SBX=$(realpath "$SBX")
 cp "${guestdir:-tests/guest}/tty" "${guestdir:-tests/guest}/tty_inject" "$dir/"
 on_tty() { timeout 60 script -qec "stty rows 24 cols 80; $1" /dev/null </dev/null 2>&1 | tr -d '\r'; }
 on_tty "$dir/tty" >"$dir/native"

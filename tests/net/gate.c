@@ -1,9 +1,7 @@
 /* Tries to reach what its policy does not grant, by every other name that Linux has for it. One line
  * for each attempt; tests/net/gate.t knows what they must be. argv: port granted on 127.0.0.1, another
  * port that listens there, a unix socket of the host that is granted, one that is not. */
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
@@ -15,26 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <errno.h>
+#include "tests/net/addr.h"
 
 static void say(const char *what, long r)
 {
 	printf("%s: %s\n", what, r < 0 ? strerrorname_np(errno) : "done");
-}
-
-static struct sockaddr_in v4(const char *ip, int port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	inet_pton(AF_INET, ip, &a.sin_addr);
-	return a;
-}
-
-static struct sockaddr_in6 v6(const char *ip, int port)
-{
-	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-
-	inet_pton(AF_INET6, ip, &a.sin6_addr);
-	return a;
 }
 
 static void connects(const char *what, int domain, const void *a, socklen_t n)

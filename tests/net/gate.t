@@ -4,7 +4,6 @@
 . "$srcdir/tests/lib.sh"
 need_sbx
 new_dir
-SBX=$(realpath "$SBX")
 here=$(cd "$srcdir/tests/net" && pwd -P)
 mkdir "$dir/in"
 cp "${netdir:-tests/net}/gate" "$dir/in/"

@@ -5,28 +5,13 @@
  * judged by the compiled image through both gates. Verdicts are allow, terminate, deny ERRNO and
  * emulate NUMBER; the line is where the deciding rule stands in FILE.pol (- for any). */
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/fdx.h"
 #include "policy/compile.h"
 #include "policy/expect.h"
-
-static unsigned nr_tests, nr_failed;
-
-static void __attribute__((format(printf, 2, 3))) check(bool ok, const char *fmt, ...)
-{
-	va_list ap;
-
-	nr_tests++;
-	nr_failed += !ok;
-	printf("%sok %u - ", ok ? "" : "not ", nr_tests);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
+#include "tests/tap.h"
 
 static char *skip(char *s)
 {
@@ -184,6 +169,6 @@ int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
 		run_file(argv[i]);
-	printf("1..%u\n", nr_tests);
-	return nr_failed || !nr_tests;
+	printf("1..%u\n", tap_tests);
+	return tap_failed || !tap_tests;
 }

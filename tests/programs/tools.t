@@ -5,8 +5,6 @@
 . "$srcdir/tests/lib.sh"
 need_sbx
 new_dir
-SBX=$(realpath "$SBX")
-policies=$(realpath "$policies")
 mkdir "$dir/in"
 cd "$dir/in" || exit 1
 export LC_ALL=C TZ=UTC0

@@ -4,8 +4,6 @@
 . "$srcdir/tests/lib.sh"
 need_sbx
 new_dir
-SBX=$(realpath "$SBX")
-policies=$(realpath "$policies")
 mkdir -p "$dir/www/.git" "$dir/www/sub"
 cd "$dir/www" || exit 1
 head -c 300000 /dev/urandom >blob

@@ -1,5 +1,4 @@
 /* Checks policy/syscalls.def and policy/flags.def against themselves and the host's headers. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/openat2.h>
@@ -8,6 +7,7 @@
 #include <sys/syscall.h>
 #include "policy/sysdesc.h"
 #include "sentry/platform.h"
+#include "tests/tap.h"
 
 /* Calls newer than the oldest headers we build with, and ones that only old kernels define. */
 #ifndef __NR_cachestat
@@ -65,21 +65,6 @@ _Static_assert((int)TIER0_UID == (int)PLATFORM_CONST_UID, "tier0");
 _Static_assert((int)TIER0_EUID == (int)PLATFORM_CONST_EUID, "tier0");
 _Static_assert((int)TIER0_GID == (int)PLATFORM_CONST_GID, "tier0");
 _Static_assert((int)TIER0_EGID == (int)PLATFORM_CONST_EGID, "tier0");
-
-static unsigned nr_tests, nr_failed;
-
-static void __attribute__((format(printf, 2, 3))) check(bool ok, const char *fmt, ...)
-{
-	va_list ap;
-
-	nr_tests++;
-	nr_failed += !ok;
-	printf("%sok %u - ", ok ? "" : "not ", nr_tests);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
 
 /* A row whose flaw is returned, or NULL. */
 static const char *row_flaw(const struct sys_desc *d)
@@ -179,6 +164,6 @@ int main(void)
 	test_constants();
 	test_split();
 	test_values();
-	printf("1..%u\n", nr_tests);
-	return nr_failed != 0;
+	printf("1..%u\n", tap_tests);
+	return tap_failed != 0;
 }

@@ -5,9 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 #include "sentry/net.h"
 #include "sentry/sys.h"
+#include "tests/net/addr.h"
 
 #define PATH_OFF offsetof(struct sockaddr_un, sun_path)
 
@@ -91,22 +90,6 @@ static void set_addr(const void *a, socklen_t len)
 	memcpy(&args.addr, a, len);
 	args.addr_len = len;
 	args.has_addr = true;
-}
-
-static struct sockaddr_in v4(const char *ip, int port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	inet_pton(AF_INET, ip, &a.sin_addr);
-	return a;
-}
-
-static struct sockaddr_in6 v6(const char *ip, int port)
-{
-	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-
-	inet_pton(AF_INET6, ip, &a.sin6_addr);
-	return a;
 }
 
 static const char *judged(unsigned i)
