@@ -172,6 +172,8 @@ struct fdtab *fdtab_copy(struct fdtab *from)
 	}
 	for (fd = next_set(from, from->open, 0); fd < from->size;
 	     fd = next_set(from, from->open, fd + 1)) {
+		if (!from->file[fd])
+			continue; /* reserved for a thread that is not copied */
 		t->file[fd] = file_get(from->file[fd]);
 		set_open(t, fd, true);
 		bit_put(t->cloexec, fd, bit_get(from->cloexec, fd));

@@ -90,7 +90,7 @@ static void limits(void **state)
 /* A descriptor that is set aside is neither free nor open. */
 static void reserved(void **state)
 {
-	struct fdtab *t = fdtab_create(4);
+	struct fdtab *t = fdtab_create(4), *copy;
 	int fd;
 
 	assert_int_equal(fdtab_install(t, new_file(), 0, false), 0);
@@ -103,6 +103,10 @@ static void reserved(void **state)
 	assert_int_equal(fdtab_set_cloexec(t, fd, true), -EBADF);
 	assert_int_equal(fdtab_install_at(t, new_file(), fd, false), -EBUSY);
 	assert_int_equal(fdtab_next(t, 1), 2);
+	copy = fdtab_copy(t);
+	assert_non_null(copy);
+	assert_int_equal(fdtab_install(copy, new_file(), 0, false), fd);
+	fdtab_put(copy);
 	fdtab_close_range(t, 0, 2, false);
 	assert_int_equal(fdtab_next(t, 0), -1);
 	fdtab_fill(t, fd, new_file(), true);
