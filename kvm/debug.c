@@ -46,6 +46,44 @@ static int follow(struct platform_ctx *ctx, unsigned *count)
 	return -ETIMEDOUT;
 }
 
+/* The same where the sentry is in ring 0: the way there, which ends at a return address of ours, and
+ * the way back from it to the app both count. */
+static int follow_resident(struct platform_ctx *ctx, unsigned *count)
+{
+	uint64_t stack[2] = {1, 0};
+	const struct kvm_run *run = ctx->run;
+	struct kvm_regs *r = &ctx->run->s.regs.regs;
+	unsigned i, back = 0, there = 0;
+	enum { WAY_BACK, APP, WAY_THERE } at = WAY_BACK;
+	int err;
+
+	ctx->cpu->res.sentry_rsp = (uintptr_t)stack;
+	r->rip = RING0_ENTER_VA;
+	r->rflags = 2;
+	if (ioctl(ctx->fd, KVM_SET_REGS, r) < 0)
+		return -errno;
+	for (i = 0; i < STEPS_MAX; i++) {
+		err = arm(ctx, true);
+		if (err == 0 && ioctl(ctx->fd, KVM_RUN, 0) < 0 && errno != EINTR)
+			err = -errno;
+		if (err < 0)
+			return err;
+		if (run->exit_reason != KVM_EXIT_DEBUG)
+			return -EIO;
+		back += at == WAY_BACK;
+		there += at == WAY_THERE;
+		if (at == WAY_BACK && !(r->rip >> 47))
+			at = APP;
+		else if (at == APP && r->rip == kvm_lstar(ctx->p))
+			at = WAY_THERE;
+		else if (at == WAY_THERE && r->rip == stack[0])
+			return *count = there + back, 1;
+		else if (at == WAY_THERE && !(r->rip >> 47))
+			return *count = there, 0;
+	}
+	return -ETIMEDOUT;
+}
+
 int kvm_debug_count(struct platform_ctx *ctx, unsigned *count)
 {
 	int r, err;
@@ -53,7 +91,7 @@ int kvm_debug_count(struct platform_ctx *ctx, unsigned *count)
 	if (!ctx->p->facts.syscall_entry)
 		return -ENOTSUP;
 	ctx->cpu->kick = 0;
-	r = kvm_load(ctx);
+	r = ctx->p->resident ? kvm_resident_load(ctx) : kvm_load(ctx);
 	if (r == 0)
 		r = kvm_vcpu_trap_entry(ctx, true);
 	/* the registers must be in place before stepping is armed */
@@ -62,7 +100,7 @@ int kvm_debug_count(struct platform_ctx *ctx, unsigned *count)
 		r = -errno;
 	if (r < 0)
 		return r;
-	r = follow(ctx, count);
+	r = ctx->p->resident ? follow_resident(ctx, count) : follow(ctx, count);
 	err = arm(ctx, false);
 	kvm_vcpu_trap_entry(ctx, false);
 	ctx->broken = true; /* its flags are the debugger's now: not for another owner */

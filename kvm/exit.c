@@ -92,6 +92,9 @@ static void dump(struct platform_ctx *ctx)
 	dump_stack(ctx, "ist1", RING_CPU_IST1);
 	dump_stack(ctx, "ist2", RING_CPU_IST2);
 	dump_stack(ctx, "ist3", RING_CPU_IST3);
+	dump_stack(ctx, "ist4", RING_CPU_IST4);
+	dump_stack(ctx, "ist5", RING_CPU_IST5);
+	dump_stack(ctx, "ist6", RING_CPU_IST6);
 }
 
 void kvm_broken(struct platform_ctx *ctx, struct platform_event *ev, const char *fmt, ...)
@@ -108,7 +111,7 @@ void kvm_broken(struct platform_ctx *ctx, struct platform_event *ev, const char 
 	ev->message = ctx->broken_msg;
 }
 
-static enum exit_what broken_exit(struct platform_ctx *ctx, struct platform_event *ev)
+enum exit_what kvm_broken_exit(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	const struct kvm_run *run = ctx->run;
 
@@ -216,7 +219,7 @@ static bool unexplained(struct platform_ctx *ctx, const struct platform_event *e
 /* Decides about a page fault. One that stays unexplained (a CPU that reads ring 3's stack with ring
  * 0's rights, for example) becomes a protection fault: no page that the sentry could map would
  * help. */
-static enum exit_what page_fault(struct platform_ctx *ctx, struct platform_event *ev)
+enum exit_what kvm_page_fault(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	if (!unexplained(ctx, ev)) {
 		ctx->spurious = 0;
@@ -242,7 +245,7 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	uint64_t off = rsp - ctx->cpu_va, error = 0;
 	struct ring_frame f;
 
-	if (off < RING_CPU_GUARD + PAGE || off > RING_CPU_IST3 - sizeof(f) - 8 || (off & 7)) {
+	if (off < RING_CPU_GUARD + PAGE || off > RING_CPU_IST6 - sizeof(f) - 8 || (off & 7)) {
 		kvm_broken(ctx, ev, "exception %u with a stack outside its block", vector);
 		return EXIT_EVENT;
 	}
@@ -274,7 +277,7 @@ static enum exit_what exception(struct platform_ctx *ctx, struct platform_event 
 	ev->error = (uint32_t)error;
 	if (vector == VECTOR_PF)
 		ev->addr = cr2 ? *cr2 : kvm_vcpu_cr2(ctx);
-	if (vector == VECTOR_PF && page_fault(ctx, ev) == EXIT_AGAIN)
+	if (vector == VECTOR_PF && kvm_page_fault(ctx, ev) == EXIT_AGAIN)
 		return EXIT_AGAIN;
 	ctx->stats.faults++;
 	return EXIT_EVENT;
@@ -368,7 +371,7 @@ enum exit_what kvm_exit_decode(struct platform_ctx *ctx, int r, struct platform_
 	if (r == -EAGAIN)
 		return EXIT_RUN_ON;
 	if (r == 0)
-		return broken_exit(ctx, ev);
+		return kvm_broken_exit(ctx, ev);
 	kvm_broken(ctx, ev, "KVM_RUN: %s", strerror(-r));
 	return EXIT_EVENT;
 }

@@ -22,13 +22,21 @@ size_t platform_fpu_size(const struct platform *p)
 	return p->facts.xsave ? p->facts.xsave_size : LEGACY_SIZE;
 }
 
-int platform_ctx_fpu_save(struct platform_ctx *ctx, void *area)
+int kvm_vcpu_fpu_get(struct platform_ctx *ctx, void *area)
 {
 	struct kvm_xsave x;
 
 	if (ioctl(ctx->fd, KVM_GET_XSAVE, &x) < 0)
 		return -errno;
 	memcpy(area, &x, MIN(platform_fpu_size(ctx->p), sizeof(x)));
+	return 0;
+}
+
+int platform_ctx_fpu_save(struct platform_ctx *ctx, void *area)
+{
+	if (!ctx->p->resident)
+		return kvm_vcpu_fpu_get(ctx, area);
+	memcpy(area, ctx->app_fpu, platform_fpu_size(ctx->p));
 	return 0;
 }
 
@@ -69,29 +77,40 @@ static bool image_ok(const struct platform *p, const uint8_t *a)
 	return true;
 }
 
+/* The initial state, as a complete image of platform_fpu_size bytes. */
+void kvm_fpu_init(const struct platform *p, void *area)
+{
+	const uint16_t fcw = 0x37f;
+	const uint32_t mxcsr = 0x1f80;
+	const uint64_t bv = p->facts.xcr0;
+	uint8_t *b = area;
+
+	memset(b, 0, platform_fpu_size(p));
+	memcpy(b, &fcw, 2);
+	memcpy(b + MXCSR_OFFSET, &mxcsr, 4);
+	if (p->facts.xsave)
+		memcpy(b + HEADER_OFFSET, &bv, 8);
+}
+
 int platform_ctx_fpu_load(struct platform_ctx *ctx, const void *area)
 {
+	const struct platform *p = ctx->p;
 	struct kvm_xsave x;
 	uint8_t *b = (uint8_t *)&x;
+	const uint64_t bv = 3;
 
 	memset(&x, 0, sizeof(x));
-	if (area) {
-		memcpy(&x, area, MIN(platform_fpu_size(ctx->p), sizeof(x)));
-		if (!image_ok(ctx->p, b))
-			return -EINVAL;
-	} else {
-		const uint16_t fcw = 0x37f;
-		const uint32_t mxcsr = 0x1f80;
-		const uint64_t bv = ctx->p->facts.xsave ? ctx->p->facts.xcr0 : 3;
-
-		memcpy(b, &fcw, 2);
-		memcpy(b + MXCSR_OFFSET, &mxcsr, 4);
-		memcpy(b + HEADER_OFFSET, &bv, 8);
+	if (area)
+		memcpy(&x, area, MIN(platform_fpu_size(p), sizeof(x)));
+	else
+		kvm_fpu_init(p, &x);
+	if (!image_ok(p, b))
+		return -EINVAL;
+	if (p->resident) {
+		memcpy(ctx->app_fpu, &x, platform_fpu_size(p));
+		return 0;
 	}
-	if (!ctx->p->facts.xsave) {
-		const uint64_t bv = 3;
-
+	if (!p->facts.xsave)
 		memcpy(b + HEADER_OFFSET, &bv, 8);
-	}
 	return ioctl(ctx->fd, KVM_SET_XSAVE, &x) < 0 ? -errno : 0;
 }

@@ -19,6 +19,7 @@
 #include "abi/ring_abi.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "kvm/pill.h"
 #include "kvm/probe.h"
 #include "sentry/platform.h"
 
@@ -31,6 +32,7 @@
 #define WINDOW_GPA	0x0000000100000000ull
 #define WINDOW_SLOT	0x0000000010000000ull /* where KVM has slots enough, else WINDOW_SLOT_BIG */
 #define WINDOW_SLOT_BIG 0x0000000040000000ull
+#define WINDOW_ALIGN	0x0000000000200000ull
 #define WINDOW_LIMIT	0x0000008000000000ull /* 512 GiB: below AMD's reserved range under 1 TiB */
 #define CPUS_MAX	1024u
 
@@ -84,11 +86,17 @@ struct platform {
 
 	uint8_t *window;
 	size_t window_size;
+	void *window_map; /* as reserved: the window is aligned to WINDOW_ALIGN in it */
+	size_t window_map_len;
 	uint8_t *window_kind; /* one byte per page: enum platform_backing */
 	uint64_t window_slot; /* bytes per slot */
 	_Atomic uint8_t committed[WINDOW_LIMIT / WINDOW_SLOT];
 
 	struct kvm_cpuid2 *cpuid;
+
+	bool resident; /* the sentry runs in guest ring 0 */
+	struct kvm_sentry_map *sentry;
+	uint64_t sentry_root; /* gpa of the PML4 of the sentry's table */
 
 	pthread_mutex_t ctx_lock;
 	struct platform_ctx *idle; /* contexts whose vCPU waits for a new owner */
@@ -151,6 +159,14 @@ struct platform_ctx {
 		uint64_t rip;
 		uint32_t gen;
 	} rip_cache[RIP_CACHE];
+
+	/* for a sentry in ring 0 */
+	struct kvm_pill pill;
+	void *monitor; /* stack of the loop around KVM_RUN, then two XSAVE areas */
+	size_t monitor_size;
+	void *app_fpu;
+	bool outside; /* a signal that is not a kick ended a stay */
+	uint64_t exits_at_event; /* stats.exits when the app's last event arrived */
 };
 
 /* Where SYSCALL goes. */
@@ -159,16 +175,19 @@ uint64_t kvm_lstar(const struct platform *p);
 /* slots.c */
 int kvm_slot_add(struct platform *p, uint64_t gpa, uint64_t len, void *host, unsigned *slot);
 int kvm_slot_set(struct platform *p, unsigned slot, uint64_t gpa, uint64_t len, void *host);
+int kvm_slot_try_add(struct platform *p, uint64_t gpa, uint64_t len, void *host); /* -EAGAIN: locked */
 void *kvm_reserve(size_t len, int prot); /* NORESERVE mapping; NULL with errno */
 
 /* machine.c */
 int kvm_open(struct kvm_facts *f, int *fd, struct sbx_err **e);
 void kvm_machine_fast_pf(struct platform *p);
+void kvm_machine_resident_idt(struct platform *p);
 
 /* pagetable.c */
 int kvm_tables_init(struct platform *p);
 void kvm_tables_fini(struct platform *p);
 int kvm_upper_map(struct platform *p, uint64_t va, uint64_t gpa, uint64_t len, uint64_t bits);
+const uint64_t *kvm_table_page(const struct platform *p, uint64_t entry);
 uint64_t kvm_walk(const struct platform_as *as, uint64_t va); /* the PTE, or 0; takes no lock */
 
 /* quirks.c */
@@ -194,10 +213,34 @@ int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on); /* keep TF through S
 void kvm_vcpu_swap_gs(struct platform_ctx *ctx);
 uint64_t kvm_vcpu_cr2(struct platform_ctx *ctx);
 bool kvm_vcpu_event_queued(struct platform_ctx *ctx);
+bool kvm_vcpu_in_user(struct platform_ctx *ctx);
+
+/* fpu.c */
+int kvm_vcpu_fpu_get(struct platform_ctx *ctx, void *area);
+void kvm_fpu_init(const struct platform *p, void *area);
 
 /* run.c */
 int kvm_kick_setup(void);
 void kvm_as_quiesce(struct platform_as *as); /* as->lock held */
+bool kvm_kick_take(struct platform_ctx *ctx);	/* a pending kick signal; true when there was one */
+void kvm_leave_guest(struct platform_ctx *ctx);
+void kvm_interrupted_event(struct platform_ctx *ctx, struct platform_event *ev);
+
+/* resident.c: platform_run where the sentry is in ring 0 */
+int kvm_resident_setup(struct platform *p, struct sbx_err **e);
+int kvm_resident_load(struct platform_ctx *ctx); /* into the block, for ring0_enter; 0 */
+void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev);
+
+/* monitor.c */
+int kvm_monitor_prepare(struct platform_ctx *ctx);
+void kvm_monitor_adopt(struct platform_ctx *ctx);
+void kvm_monitor_fini(struct platform_ctx *ctx);
+
+/* sentry_map.c */
+int kvm_sentry_init(struct platform *p);
+void kvm_sentry_fini(struct platform *p);
+bool kvm_sentry_cover(struct platform *p, uint64_t va); /* true: something is mapped there now */
+void kvm_sentry_window(struct platform *p, uint64_t off, uint64_t len);
 
 /* exit.c */
 enum exit_what {
@@ -209,6 +252,8 @@ enum exit_what {
 enum exit_what kvm_exit_decode(struct platform_ctx *ctx, int r, struct platform_event *ev);
 void kvm_broken(struct platform_ctx *ctx, struct platform_event *ev, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+enum exit_what kvm_broken_exit(struct platform_ctx *ctx, struct platform_event *ev);
+enum exit_what kvm_page_fault(struct platform_ctx *ctx, struct platform_event *ev);
 struct ring_frame *kvm_frame(struct platform_ctx *ctx);
 uint64_t kvm_user_rflags(uint64_t rflags);
 

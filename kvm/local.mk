@@ -8,10 +8,14 @@ kvm_libkvm_a_SOURCES = \
 	kvm/hostfault.c \
 	kvm/kvm.h \
 	kvm/machine.c \
+	kvm/monitor.c \
 	kvm/pagetable.c \
+	kvm/pill.S kvm/pill.h \
 	kvm/probe.c kvm/probe.h \
 	kvm/quirks.c \
+	kvm/resident.c \
 	kvm/run.c \
+	kvm/sentry_map.c \
 	kvm/slots.c \
 	kvm/vcpu.c
 nodist_kvm_libkvm_a_SOURCES = ring0/ring0_syms.h

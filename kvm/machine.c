@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/overflow.h"
@@ -88,14 +89,32 @@ int kvm_open(struct kvm_facts *f, int *out, struct sbx_err **e)
 	return -1;
 }
 
-static void fill_idt(struct platform *p, uint64_t pf_stub)
+static unsigned ist_of(unsigned vector)
+{
+	switch (vector) {
+	case 1:
+		return 5;
+	case 2:
+		return 3;
+	case 8:
+		return 2;
+	case 14:
+		return 6;
+	case 18:
+		return 4;
+	default:
+		return 1;
+	}
+}
+
+static void fill_idt(struct platform *p, uint64_t stubs, uint64_t pf_stub)
 {
 	uint64_t *idt = (uint64_t *)(p->sys + (RING0_END_VA - RING_TEXT_VA));
 	unsigned v;
 
 	for (v = 0; v < 256; v++) {
-		uint64_t a = v == 14 ? pf_stub : RING0_STUBS_VA + v * RING_STUB_SIZE;
-		unsigned ist = v == 8 ? 2 : v == 2 || v == 18 ? 3 : 1;
+		uint64_t a = v == 14 && pf_stub ? pf_stub : stubs + v * RING_STUB_SIZE;
+		unsigned ist = ist_of(v);
 		unsigned dpl = v == 3 || v == 4 ? 3 : 0;
 
 		idt[2 * v] = (a & 0xffff) | (uint64_t)RING_KERNEL_CS << 16 | (uint64_t)ist << 32 |
@@ -107,7 +126,12 @@ static void fill_idt(struct platform *p, uint64_t pf_stub)
 
 void kvm_machine_fast_pf(struct platform *p)
 {
-	fill_idt(p, RING0_STUB_PF_FAST_VA);
+	fill_idt(p, RING0_STUBS_VA, RING0_STUB_PF_FAST_VA);
+}
+
+void kvm_machine_resident_idt(struct platform *p)
+{
+	fill_idt(p, RING0_RESIDENT_STUBS_VA, 0);
 }
 
 /* The regions whose place is fixed, and the upper half that shows them to the guest. */
@@ -127,13 +151,15 @@ static int map_fixed(struct platform *p)
 		return -ENOMEM;
 	madvise(p->cpus, cpus, MADV_NOHUGEPAGE);
 	memcpy(p->sys, kvm_ring0_blob, (size_t)(kvm_ring0_blob_end - kvm_ring0_blob));
-	fill_idt(p, RING0_STUBS_VA + 14 * RING_STUB_SIZE);
+	fill_idt(p, RING0_STUBS_VA, 0);
 	if (p->image_len)
 		memcpy(p->sys + blob + PAGE, p->opts.image, p->image_len);
 	r = kvm_slot_add(p, SYS_GPA, p->sys_len, p->sys, NULL);
 	r = r ? r : kvm_slot_add(p, CPU_GPA, cpus, p->cpus, NULL);
 	r = r ? r : kvm_slot_add(p, DUMMY_GPA, PAGE, p->dummy, &p->dummy_slot);
-	r = r ? r : kvm_upper_map(p, RING_TEXT_VA, SYS_GPA, text, PTE_G);
+	/* LSTAR's page is not the same in all tables, so it cannot be global */
+	r = r ? r : kvm_upper_map(p, RING_TEXT_VA, SYS_GPA, PAGE, 0);
+	r = r ? r : kvm_upper_map(p, RING_TEXT_VA + PAGE, SYS_GPA + PAGE, text - PAGE, PTE_G);
 	if (!r && blob > text)
 		r = kvm_upper_map(p, RING_TEXT_VA + text, SYS_GPA + text, blob - text,
 				  PTE_G | PTE_NX);
@@ -150,19 +176,22 @@ static int reserve_window(struct platform *p, size_t max)
 
 	if (phys < 2 * WINDOW_GPA)
 		return -ENOTSUP;
-	size = MIN(size, phys - WINDOW_GPA);
+	/* an eighth of the space is for the sentry's own memory */
+	size = MIN(size, phys - phys / 8 - WINDOW_GPA);
 	p->window_slot = slots >= 2 * (WINDOW_LIMIT / WINDOW_SLOT) ? WINDOW_SLOT : WINDOW_SLOT_BIG;
 	size = MIN(size, slots * p->window_slot);
 	if (max)
-		size = MIN(size, ALIGN_UP(max, PAGE));
+		size = MIN(size, ALIGN_UP(max, WINDOW_ALIGN));
 	for (; size >= (64u << 20); size /= 2) {
-		p->window = kvm_reserve(size, PROT_NONE);
-		if (p->window)
+		p->window_map_len = ALIGN_DOWN(size, WINDOW_ALIGN) + WINDOW_ALIGN;
+		p->window_map = kvm_reserve(p->window_map_len, PROT_NONE);
+		if (p->window_map)
 			break;
 	}
-	if (!p->window)
+	if (!p->window_map)
 		return -ENOMEM;
-	p->window_size = p->facts.window_size = ALIGN_DOWN(size, PAGE);
+	p->window = (uint8_t *)ALIGN_UP((uintptr_t)p->window_map, WINDOW_ALIGN);
+	p->window_size = p->facts.window_size = ALIGN_DOWN(size, WINDOW_ALIGN);
 	p->window_kind = kvm_reserve(p->window_size / PAGE, PROT_READ | PROT_WRITE);
 	return p->window_kind ? 0 : -ENOMEM;
 }
@@ -204,7 +233,7 @@ int platform_create(const struct platform_opts *opts, struct platform **out, str
 		sbx_err_errno(e, -r, "setting up the virtual machine's memory");
 		goto fail;
 	}
-	if (kvm_probe(p, e) < 0)
+	if (kvm_probe(p, e) < 0 || kvm_resident_setup(p, e) < 0)
 		goto fail;
 	p->facts.probe_us = (unsigned)(now_us() - start);
 	*out = p;
@@ -239,9 +268,10 @@ void platform_destroy(struct platform **pp)
 	unmap(p->sys, p->sys_len);
 	unmap(p->cpus, (size_t)p->max_ctx * RING_CPU_SIZE);
 	unmap(p->dummy, PAGE);
-	unmap(p->window, p->window_size);
+	unmap(p->window_map, p->window_map_len);
 	unmap(p->window_kind, p->window_size / PAGE);
 	kvm_tables_fini(p);
+	kvm_sentry_fini(p);
 	free(p->cpuid);
 	free(p);
 }
@@ -313,6 +343,8 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 		return;
 	*ctxp = NULL;
 	p = ctx->p;
+	if (p->resident)
+		syscall(SYS_getppid); /* the red pill: this thread leaves the vCPU */
 	detach(ctx);
 	pthread_mutex_lock(&p->ctx_lock);
 	if (!ctx->broken) {
@@ -325,7 +357,8 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as)
 {
 	detach(ctx);
-	kvm_vcpu_set_root(ctx, as->root);
+	if (!ctx->p->resident)
+		kvm_vcpu_set_root(ctx, as->root);
 	ctx->as = as;
 	pthread_mutex_lock(&as->lock);
 	list_append(&as->ctxs, &ctx->as_node);

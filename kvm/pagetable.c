@@ -23,6 +23,11 @@ static pte_t *table(const struct platform *p, uint64_t entry)
 	return (pte_t *)(p->tables.base + ((entry & PTE_ADDR) - TABLE_GPA));
 }
 
+const uint64_t *kvm_table_page(const struct platform *p, uint64_t entry)
+{
+	return (const uint64_t *)table(p, entry);
+}
+
 static unsigned slot_of(uint64_t va, int level)
 {
 	return (va >> (12 + 9 * level)) & 511;

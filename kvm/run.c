@@ -62,6 +62,8 @@ static void adopt_thread(struct platform_ctx *ctx)
 	sigdelset(&old, platform_kick_signal());
 	memcpy(m.set, &old, 8);
 	ioctl(ctx->fd, KVM_SET_SIGNAL_MASK, &m);
+	if (ctx->p->resident)
+		kvm_monitor_adopt(ctx);
 	ctx->mask_tid = thread_id;
 }
 
@@ -81,7 +83,7 @@ void platform_kick(struct platform_ctx *ctx)
 }
 
 /* Takes a pending kick signal. True when there was one. */
-static bool take_signal(struct platform_ctx *ctx)
+bool kvm_kick_take(struct platform_ctx *ctx)
 {
 	const struct timespec zero = {0};
 	bool any = false;
@@ -122,7 +124,7 @@ void kvm_as_quiesce(struct platform_as *as)
 	}
 }
 
-static void leave_guest(struct platform_ctx *ctx)
+void kvm_leave_guest(struct platform_ctx *ctx)
 {
 	atomic_fetch_add(&ctx->guest_seq, 1);
 	if (atomic_load(&ctx->waiters))
@@ -234,11 +236,11 @@ static int enter(struct platform_ctx *ctx, bool run_on)
 		r = ioctl(ctx->fd, KVM_RUN, 0) < 0 ? -errno : 0;
 		ctx->stats.exits++;
 	}
-	leave_guest(ctx);
+	kvm_leave_guest(ctx);
 	return r;
 }
 
-static void interrupted_event(struct platform_ctx *ctx, struct platform_event *ev)
+void kvm_interrupted_event(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	atomic_store(&ctx->kick, 0);
 	memset(ev, 0, sizeof(*ev));
@@ -255,12 +257,12 @@ static void run(struct platform_ctx *ctx, struct platform_event *ev)
 		int r = enter(ctx, run_on);
 
 		if (r == -ECANCELED) {
-			interrupted_event(ctx, ev);
+			kvm_interrupted_event(ctx, ev);
 			return;
 		}
 		poked = ctx->run->immediate_exit;
 		if (r == -EINTR) {
-			poked |= take_signal(ctx);
+			poked |= kvm_kick_take(ctx);
 			outside |= !poked || ctx->probing; /* another signal of this process */
 		}
 		memset(ev, 0, sizeof(*ev));
@@ -276,7 +278,7 @@ static void run(struct platform_ctx *ctx, struct platform_event *ev)
 		case EXIT_INTERRUPTED:
 			run_on = false;
 			if (outside || atomic_load(&ctx->kick)) {
-				interrupted_event(ctx, ev);
+				kvm_interrupted_event(ctx, ev);
 				return;
 			}
 			break;
@@ -300,7 +302,10 @@ void platform_run(struct platform_ctx *ctx, struct platform_event *ev)
 		return;
 	}
 	adopt_thread(ctx);
-	run(ctx, ev);
+	if (ctx->p->resident)
+		kvm_resident_run(ctx, ev);
+	else
+		run(ctx, ev);
 	if (!drain(ctx) && ev->kind != PLATFORM_BROKEN)
 		kvm_broken(ctx, ev, "the tier-0 record ring is damaged");
 }

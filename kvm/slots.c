@@ -40,6 +40,20 @@ int kvm_slot_add(struct platform *p, uint64_t gpa, uint64_t len, void *host, uns
 	return r;
 }
 
+int kvm_slot_try_add(struct platform *p, uint64_t gpa, uint64_t len, void *host)
+{
+	int r = -ENOMEM;
+
+	if (pthread_mutex_trylock(&p->slot_lock))
+		return -EAGAIN;
+	if (p->next_slot < p->nr_slots)
+		r = kvm_slot_set(p, p->next_slot, gpa, len, host);
+	if (r == 0)
+		p->next_slot++;
+	pthread_mutex_unlock(&p->slot_lock);
+	return r;
+}
+
 void *platform_window(const struct platform *p, size_t *size)
 {
 	*size = p->window_size;
@@ -58,6 +72,8 @@ static int commit_slot(struct platform *p, uint64_t i)
 					   MIN(p->window_slot, p->window_size - off),
 					   p->window + off)
 			    : -ENOMEM;
+		if (r == 0 && p->resident)
+			kvm_sentry_window(p, off, MIN(p->window_slot, p->window_size - off));
 		if (r == 0) {
 			p->next_slot++;
 			atomic_store(&p->committed[i], 1);

@@ -109,6 +109,9 @@ static void fill_gdt(struct platform_ctx *ctx)
 	TSS_SET(36, ctx->cpu_va + RING_CPU_IST1);
 	TSS_SET(44, ctx->cpu_va + RING_CPU_IST2);
 	TSS_SET(52, ctx->cpu_va + RING_CPU_IST3);
+	TSS_SET(60, ctx->cpu_va + RING_CPU_IST4);
+	TSS_SET(68, ctx->cpu_va + RING_CPU_IST5);
+	TSS_SET(76, ctx->cpu_va + RING_CPU_IST6);
 #undef TSS_SET
 	t[102] = 104; /* no I/O bitmap inside the limit */
 }
@@ -191,7 +194,11 @@ static uint64_t cr4_wanted(const struct platform *p)
 
 uint64_t kvm_lstar(const struct platform *p)
 {
-	return p->image_len && p->facts.tier0 ? RING0_ENTRY_VA : RING0_ENTRY_PLAIN_VA;
+	bool tier0 = p->image_len && p->facts.tier0;
+
+	if (p->resident)
+		return tier0 ? RING0_LSTAR_APP_FULL_VA : RING0_LSTAR_APP_VA;
+	return tier0 ? RING0_ENTRY_VA : RING0_ENTRY_PLAIN_VA;
 }
 
 static int set_msrs(struct platform_ctx *ctx)
@@ -203,8 +210,8 @@ static int set_msrs(struct platform_ctx *ctx)
 		{.index = MSR_CSTAR, .data = RING0_COMPAT_VA},
 		{.index = MSR_FMASK, .data = FMASK},
 		{.index = MSR_FS_BASE},
-		{.index = MSR_GS_BASE},
-		{.index = MSR_KERNEL_GS, .data = ctx->cpu_va},
+		{.index = MSR_GS_BASE, .data = ctx->p->resident ? ctx->cpu_va : 0},
+		{.index = MSR_KERNEL_GS, .data = ctx->p->resident ? 0 : ctx->cpu_va},
 		{.index = MSR_SYSENTER_CS},
 		{.index = MSR_SYSENTER_ESP},
 		{.index = MSR_SYSENTER_EIP},
@@ -265,7 +272,9 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	ctx->flush = 1; /* a used vCPU may remember translations */
 	ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
 	ioctl(ctx->fd, KVM_SET_DEBUGREGS, &dr);
-	r = kvm_vcpu_sregs(ctx, cr4, as->root);
+	r = kvm_vcpu_sregs(ctx, cr4, ctx->p->resident ? ctx->p->sentry_root : as->root);
+	if (r == 0 && ctx->p->resident)
+		r = kvm_monitor_prepare(ctx);
 	if (r < 0)
 		return r;
 	r = set_xcr0(ctx);
@@ -321,6 +330,7 @@ fail:
 
 void kvm_vcpu_free(struct platform_ctx *ctx)
 {
+	kvm_monitor_fini(ctx);
 	if (ctx->run != MAP_FAILED)
 		munmap(ctx->run, ctx->p->run_size);
 	if (ctx->fd >= 0)
@@ -390,14 +400,24 @@ bool kvm_vcpu_event_queued(struct platform_ctx *ctx)
 	return ev.exception.injected || ev.exception.pending;
 }
 
+bool kvm_vcpu_in_user(struct platform_ctx *ctx)
+{
+	struct kvm_sregs s;
+
+	return ioctl(ctx->fd, KVM_GET_SREGS, &s) == 0 && (s.cs.selector & 3) == 3;
+}
+
+/* The app's bases: in the block, or in KERNEL_GS_BASE, while the sentry is in ring 0. */
 uint64_t platform_ctx_fsbase(struct platform_ctx *ctx)
 {
+	if (ctx->p->resident)
+		return ctx->cpu->res.app_fs;
 	return msr_get(ctx, MSR_FS_BASE);
 }
 
 uint64_t platform_ctx_gsbase(struct platform_ctx *ctx)
 {
-	return msr_get(ctx, MSR_GS_BASE);
+	return msr_get(ctx, ctx->p->resident ? MSR_KERNEL_GS : MSR_GS_BASE);
 }
 
 static int base_set(struct platform_ctx *ctx, uint32_t msr, uint64_t v)
@@ -411,10 +431,16 @@ static int base_set(struct platform_ctx *ctx, uint32_t msr, uint64_t v)
 
 int platform_ctx_set_fsbase(struct platform_ctx *ctx, uint64_t v)
 {
+	if (ctx->p->resident) {
+		if (v >= USER_END)
+			return -EPERM;
+		ctx->cpu->res.app_fs = v;
+		return 0;
+	}
 	return base_set(ctx, MSR_FS_BASE, v);
 }
 
 int platform_ctx_set_gsbase(struct platform_ctx *ctx, uint64_t v)
 {
-	return base_set(ctx, MSR_GS_BASE, v);
+	return base_set(ctx, ctx->p->resident ? MSR_KERNEL_GS : MSR_GS_BASE, v);
 }

@@ -91,7 +91,7 @@ ring0_resume_first:
 	orb $0, TOUCH(RING_CPU_STACK - 0x2000)
 	orb $0, TOUCH(RING_CPU_IST1 - 8)
 	orb $0, TOUCH(RING_CPU_IST2 - 8)
-	orb $0, TOUCH(RING_CPU_IST3 - 8)
+	orb $0, TOUCH(RING_CPU_IST6 - 8)
 	orb $0, TOUCH(RING_CPU_RECORDS)
 	testb $0, RING_IDT_VA
 	testb $0, ring0_stubs

@@ -12,7 +12,10 @@
 	.type	hostcall_run, @function
 hostcall_run:
 	.cfi_startproc
-	mov	%rdi, %r11		/* R11 and RCX are SYSCALL's own, free until then */
+	push	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbx, 0
+	mov	%rdi, %rbx		/* the platform finds it there */
 	mov	%rsi, %rax
 	mov	%rdx, %rcx
 	mov	0(%rcx), %rdi
@@ -22,13 +25,15 @@ hostcall_run:
 	mov	32(%rcx), %r8
 	mov	40(%rcx), %r9
 hostcall_begin:
-	cmpl	$0, (%r11)
+	cmpl	$0, (%rbx)
 	jne	hostcall_cancelled
 	syscall
 hostcall_end:
+	pop	%rbx
 	ret
 hostcall_cancelled:
 	mov	$-512, %rax		/* -ERESTARTSYS */
+	pop	%rbx
 	ret
 	.cfi_endproc
 	.size	hostcall_run, . - hostcall_run

@@ -92,6 +92,35 @@ struct platform_stats {
 	uint64_t interrupts;	/* PLATFORM_INTERRUPTED events */
 	uint64_t cr3_writes;	/* executed by ring 0 */
 	uint64_t tier0_deny, tier0_emulate, tier0_const; /* tier0 by kind of answer */
+	/* A sentry in ring 0 only. */
+	uint64_t tier1;		/* events (calls and faults) finished without an exit */
+	uint64_t requests;	/* host calls asked for by a request block */
+	uint64_t red_pills;	/* moves to host mode */
+	uint64_t blue_pills;	/* moves to ring 0 */
+	uint64_t ring0_faults;	/* red pills by an exception or a missing host page */
+};
+
+/* Where the sentry runs between two events of an app: in the host, or in guest ring 0, from where it
+ * only leaves for what the host must do. AUTO: what is faster on this machine. */
+enum platform_residency {
+	PLATFORM_RESIDENCY_AUTO,
+	PLATFORM_RESIDENCY_HOST,
+	PLATFORM_RESIDENCY_GUEST, /* platform_create fails where this cannot be */
+};
+
+/* How a sentry in host mode gets into ring 0: by switching there, or by an instruction that faults in
+ * host mode and does nothing in ring 0. The first is faster. */
+enum platform_pill {
+	PLATFORM_PILL_DIRECT,
+	PLATFORM_PILL_FAULT,
+};
+
+/* The function that makes host calls which a signal may cancel: call(flag, nr, args) tests *flag at
+ * begin, and its SYSCALL instruction, the only one, ends at end. There RBX holds flag, and it may
+ * start over at begin. A sentry in ring 0 has such calls made by it. */
+struct platform_cancel {
+	long (*call)(const void *flag, long nr, const long arg[6]);
+	const char *begin, *end;
 };
 
 struct platform_opts {
@@ -101,6 +130,9 @@ struct platform_opts {
 	 * before the event that follows them. arg is the context's tag. */
 	void (*tier0)(void *tag, const struct platform_tier0_record *rec, size_t n);
 	size_t window_max; /* bytes of window wanted; 0: as much as the machine allows */
+	enum platform_residency residency;
+	enum platform_pill pill;
+	struct platform_cancel cancel; /* call NULL: none */
 };
 
 /* Creates the machine. One line in *e says what is missing when it fails. */
@@ -109,6 +141,9 @@ void platform_destroy(struct platform **p);
 
 /* Number of contexts that can exist at once. */
 unsigned platform_ctx_max(const struct platform *p);
+
+/* Does the sentry run in guest ring 0? */
+bool platform_resident(const struct platform *p);
 
 /* The value AT_HWCAP2 announces to the app (bit 1: FSGSBASE usable). */
 uint64_t platform_hwcap2(const struct platform *p);

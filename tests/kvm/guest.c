@@ -23,11 +23,25 @@ int guest_skip(void)
 	return must && strstr(must, "kvm") ? 1 : 0;
 }
 
+/* SBX_RESIDENCY and SBX_PILL choose what the machine would choose itself. */
+static void opts_from_environment(void)
+{
+	const char *residency = getenv("SBX_RESIDENCY"), *pill = getenv("SBX_PILL");
+
+	if (residency && !strcmp(residency, "guest"))
+		guest_opts.residency = PLATFORM_RESIDENCY_GUEST;
+	if (residency && !strcmp(residency, "host"))
+		guest_opts.residency = PLATFORM_RESIDENCY_HOST;
+	if (pill && !strcmp(pill, "fault"))
+		guest_opts.pill = PLATFORM_PILL_FAULT;
+}
+
 int guest_group_setup(void **state)
 {
 	struct sbx_err *e = NULL;
 	size_t size;
 
+	opts_from_environment();
 	if (platform_create(&guest_opts, &guest_platform, &e) < 0) {
 		fprintf(stderr, "# %s\n", e->msg);
 		sbx_err_free(&e);
