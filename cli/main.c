@@ -37,7 +37,7 @@ static void usage(FILE *out)
 static int find_command(int argc, char **argv)
 {
 	static const char *const with_value[] = {"--policy", "-p",  "--log",  "--param",
-						 "--env",    "--chdir", "--residency"};
+						 "--env",    "--chdir", "--residency", "--pill"};
 	size_t k;
 	int i;
 

@@ -15,6 +15,8 @@ struct run_opts {
 	struct cli_policy_opts policy;
 	const char *log, *chdir;
 	bool log_argv, stats, clear_env;
+	enum platform_residency residency;
+	enum platform_pill pill;
 	const char **env; /* --env arguments, in order */
 	size_t nr_env;
 };
@@ -29,13 +31,15 @@ static const char help_text[] =
 	"      --chdir DIR        start the program in DIR\n"
 	"      --clear-env        start with an empty environment\n"
 	"      --env NAME[=VALUE] set a variable, or with --clear-env pass one on\n"
-	"      --residency MODE   where the sentry runs: host or auto\n"
+	"      --residency MODE   where the sentry runs: guest, host or auto (default)\n"
+	"      --pill KIND        how it enters guest mode: direct (default) or fault\n"
 	"  -v, --verbose          say more; twice for debugging\n"
 	"Exit status: the program's; 128+N when signal N ended it; 159 when the policy terminated it;\n"
 	"125 when sbx could not start it; 126 not executable; 127 not found.\n";
 
 enum { OPT_PARAM = 256, OPT_LOG, OPT_LOG_ARGV, OPT_STATS, OPT_CHDIR, OPT_CLEAR_ENV, OPT_ENV,
-       OPT_RESIDENCY, OPT_HELP };
+       OPT_RESIDENCY,
+	OPT_PILL, OPT_HELP };
 
 static const struct option long_options[] = {
 	{"policy", required_argument, NULL, 'p'},
@@ -47,6 +51,7 @@ static const struct option long_options[] = {
 	{"clear-env", no_argument, NULL, OPT_CLEAR_ENV},
 	{"env", required_argument, NULL, OPT_ENV},
 	{"residency", required_argument, NULL, OPT_RESIDENCY},
+	{"pill", required_argument, NULL, OPT_PILL},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
@@ -57,6 +62,37 @@ static int bad_usage(const char *msg, const char *arg)
 	if (msg)
 		fprintf(stderr, "sbx: run: %s%s; see 'sbx run --help'\n", msg, arg ? arg : "");
 	return SBX_EXIT_SETUP;
+}
+
+static bool set_residency(struct run_opts *o, const char *word)
+{
+	if (!strcmp(word, "guest"))
+		o->residency = PLATFORM_RESIDENCY_GUEST;
+	else if (!strcmp(word, "host"))
+		o->residency = PLATFORM_RESIDENCY_HOST;
+	else if (!strcmp(word, "auto"))
+		o->residency = PLATFORM_RESIDENCY_AUTO;
+	else
+		return false;
+	return true;
+}
+
+static bool set_pill(struct run_opts *o, const char *word)
+{
+	o->pill = strcmp(word, "fault") ? PLATFORM_PILL_DIRECT : PLATFORM_PILL_FAULT;
+	return o->pill == PLATFORM_PILL_FAULT || !strcmp(word, "direct");
+}
+
+/* SBX_RESIDENCY and SBX_PILL are defaults of the options. 0 or an exit status. */
+static int from_environment(struct run_opts *o)
+{
+	const char *residency = getenv("SBX_RESIDENCY"), *pill = getenv("SBX_PILL");
+
+	if (residency && !set_residency(o, residency))
+		return bad_usage("SBX_RESIDENCY is guest, host or auto, not ", residency);
+	if (pill && !set_pill(o, pill))
+		return bad_usage("SBX_PILL is direct or fault, not ", pill);
+	return 0;
 }
 
 /* One option; 0 or an exit status (with *stop set for --help). */
@@ -94,9 +130,12 @@ static int take_option(struct run_opts *o, int c, bool *stop)
 		o->env[o->nr_env++] = optarg;
 		return 0;
 	case OPT_RESIDENCY:
-		if (strcmp(optarg, "host") && strcmp(optarg, "auto"))
-			return bad_usage("--residency is host or auto, not ", optarg);
-		return 0;
+		return set_residency(o, optarg)
+			       ? 0
+			       : bad_usage("--residency is guest, host or auto, not ", optarg);
+	case OPT_PILL:
+		return set_pill(o, optarg) ? 0
+					   : bad_usage("--pill is direct or fault, not ", optarg);
 	case 'v':
 		sbx_log_set_level(sbx_log_get_level() + 1);
 		return 0;
@@ -212,6 +251,8 @@ static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **
 		.argv = (const char *const *)argv,
 		.envp = (const char *const *)environ,
 		.stats = o->stats,
+		.residency = o->residency,
+		.pill = o->pill,
 	};
 	*status = sandbox_run(&so, e);
 	if (*status < 0)
@@ -230,6 +271,9 @@ int cli_run(int argc, char **argv)
 	bool stop = false;
 
 	opterr = 1;
+	r = from_environment(&o);
+	if (r)
+		return r;
 	while ((c = getopt_long(argc, argv, "+p:v", long_options, NULL)) != -1) {
 		r = take_option(&o, c, &stop);
 		if (r || stop)

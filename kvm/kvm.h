@@ -231,6 +231,9 @@ int kvm_resident_setup(struct platform *p, struct sbx_err **e);
 int kvm_resident_load(struct platform_ctx *ctx); /* into the block, for ring0_enter; 0 */
 void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev);
 
+/* The rest of the calling function runs in host mode: any system call is the red pill. */
+void kvm_host_mode(void);
+
 /* monitor.c */
 int kvm_monitor_prepare(struct platform_ctx *ctx);
 void kvm_monitor_adopt(struct platform_ctx *ctx);
@@ -239,7 +242,10 @@ void kvm_monitor_fini(struct platform_ctx *ctx);
 /* sentry_map.c */
 int kvm_sentry_init(struct platform *p);
 void kvm_sentry_fini(struct platform *p);
-bool kvm_sentry_cover(struct platform *p, uint64_t va); /* true: something is mapped there now */
+/* A page fault of ring 0 at va. True: the table has what it takes, try again. Host mode only. */
+bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error);
+/* Takes memory in that ring 0 must be able to touch without a fault. */
+bool kvm_sentry_cover(struct platform *p, const void *start, size_t len);
 void kvm_sentry_window(struct platform *p, uint64_t off, uint64_t len);
 
 /* exit.c */

@@ -6,7 +6,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/overflow.h"
@@ -344,7 +343,7 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 	*ctxp = NULL;
 	p = ctx->p;
 	if (p->resident)
-		syscall(SYS_getppid); /* the red pill: this thread leaves the vCPU */
+		kvm_host_mode(); /* this thread leaves the vCPU */
 	detach(ctx);
 	pthread_mutex_lock(&p->ctx_lock);
 	if (!ctx->broken) {

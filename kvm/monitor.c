@@ -17,7 +17,6 @@
 
 #define MONITOR_STACK (64u << 10)
 #define VECTOR_PF     14
-#define PF_PRESENT    1u
 
 /* What follows from one return of KVM_RUN. */
 enum next {
@@ -35,6 +34,7 @@ static const uint16_t hot_calls[] = {
 	SYS_readlinkat,	   SYS_mmap,	     SYS_munmap,    SYS_mprotect,   SYS_madvise,
 	SYS_epoll_ctl,	   SYS_dup,	     SYS_fcntl,	    SYS_accept4,    SYS_connect,
 	SYS_tgkill,	   SYS_process_vm_readv, SYS_clock_nanosleep,
+	SYS_getrandom,	   SYS_ioctl,	     SYS_fstatfs,
 };
 
 int kvm_monitor_prepare(struct platform_ctx *ctx)
@@ -53,6 +53,9 @@ int kvm_monitor_prepare(struct platform_ctx *ctx)
 		ctx->monitor = m;
 	}
 	m = ctx->monitor;
+	/* ring 0 saves vector state there without being able to take a fault */
+	if (!kvm_sentry_cover(p, m, ctx->monitor_size))
+		return -ENOMEM;
 	ctx->app_fpu = m + MONITOR_STACK;
 	memset(res, 0, sizeof(*res));
 	memset(m + MONITOR_STACK, 0, 2 * fpu);
@@ -218,8 +221,7 @@ static enum next exception(struct platform_ctx *ctx)
 	} else if (s.f.rip >> 47 || s.vector == 2 || s.vector == 8 || s.vector == 18 ||
 		   s.vector >= 32) {
 		return broken(ctx, "exception in ring 0");
-	} else if (s.vector != VECTOR_PF || (s.error & PF_PRESENT) ||
-		   !kvm_sentry_cover(ctx->p, res->cr2)) {
+	} else if (s.vector != VECTOR_PF || !kvm_sentry_fault(ctx->p, res->cr2, s.error)) {
 		native_regs(ctx, s.f.rip, s.f.rsp, s.f.rflags);
 		ctx->stats.ring0_faults++;
 		return NATIVE;

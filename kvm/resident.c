@@ -21,6 +21,11 @@ bool platform_resident(const struct platform *p)
 	return p->resident;
 }
 
+void kvm_host_mode(void)
+{
+	syscall(SYS_getppid); /* not one of the calls that are asked for by request */
+}
+
 /* The sentry's code uses the vector registers that this process found at its start; in ring 0 only
  * those that the guest was given work. */
 static bool vectors_complete(const struct platform *p)

@@ -6,7 +6,7 @@
  * instruction has the effect it should have. Only text gets entries of its own: no page can be both
  * written and executed.
  *
- * kvm_sentry_cover runs in the middle of anything the sentry does, so nothing here allocates memory
+ * kvm_sentry_fault runs in the middle of anything the sentry does, so nothing here allocates memory
  * or waits for a lock that the sentry may hold. */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +26,10 @@
 #define HALF_END   0x00007ffffffff000ull /* what the kernel takes as a slot's address */
 #define DATA	   (PTE_P | PTE_W | PTE_A | PTE_D | PTE_NX)
 #define DIRECTORY  (PTE_P | PTE_W | PTE_A)
+
+#define PF_PRESENT 1u
+#define PF_WRITE   2u
+#define PF_FETCH   16u
 
 #define RANGES_MAX 256
 #define MAPS_MAX   (256 << 10)
@@ -226,25 +230,66 @@ static int scan(struct platform *p)
 	return 0;
 }
 
-bool kvm_sentry_cover(struct platform *p, uint64_t va)
+/* Brings the entry of va, in a chunk that is known, up to what the process has there now. True when
+ * that changed it, and it allows the access of a page fault with this error code. */
+static bool refresh(struct platform *p, uint64_t va, uint64_t error)
+{
+	struct kvm_sentry_map *m = p->sentry;
+	uint64_t *e = block_entry(p, va), *pte, start = ALIGN_DOWN(va, BLOCK), want = DATA, gpa, v;
+	unsigned k;
+
+	if (!e || !(*e & PTE_P))
+		return false;
+	for (k = 0; k < m->nranges; k++)
+		if (va >= m->range[k].start && va < m->range[k].end)
+			want = PTE_P | PTE_A | (m->range[k].exec ? 0 : PTE_NX);
+	gpa = *e & PTE_PS ? *e & PTE_ADDR : page_at(m, *e)[0] & PTE_ADDR;
+	if (*e & PTE_PS) {
+		v = want == DATA ? 0 : fill_block(m, start, gpa, HALF_END);
+		if (!v)
+			return false;
+		__atomic_store_n(e, v, __ATOMIC_RELEASE);
+	} else {
+		pte = &page_at(m, *e)[va >> 12 & 511];
+		v = (gpa + ALIGN_DOWN(va - start, PAGE)) | want;
+		if (((*pte ^ v) & (PTE_P | PTE_W | PTE_NX)) == 0)
+			return false;
+		__atomic_store_n(pte, v, __ATOMIC_RELEASE);
+	}
+	return !((error & PF_WRITE) && !(want & PTE_W)) && !((error & PF_FETCH) && (want & PTE_NX));
+}
+
+bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error)
 {
 	bool done = false;
 
 	if (va >= HALF_END || in_window(p, va))
 		return false;
 	pthread_mutex_lock(&p->sentry->lock);
-	if (covered(p, va))
+	if (!(error & PF_PRESENT) && covered(p, va))
 		done = true; /* another thread was faster */
 	else if (scan(p) == 0)
-		done = add_chunk(p, va) == 0;
+		done = error & PF_PRESENT ? refresh(p, va, error) : add_chunk(p, va) == 0;
 	pthread_mutex_unlock(&p->sentry->lock);
 	return done;
+}
+
+bool kvm_sentry_cover(struct platform *p, const void *start, size_t len)
+{
+	uint64_t va = (uintptr_t)start, end = va + len;
+
+	kvm_host_mode();
+	for (; va < end; va = ALIGN_DOWN(va, CHUNK) + CHUNK)
+		if (!kvm_sentry_fault(p, va, 0))
+			return false;
+	return true;
 }
 
 void kvm_sentry_window(struct platform *p, uint64_t off, uint64_t len)
 {
 	uint64_t i;
 
+	kvm_host_mode();
 	pthread_mutex_lock(&p->sentry->lock);
 	for (i = off; i < off + len; i += BLOCK) {
 		uint64_t *e = block_entry(p, (uintptr_t)p->window + i);

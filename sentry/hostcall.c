@@ -39,6 +39,11 @@ int hostcall_init(struct sbx_err **e)
 	return 0;
 }
 
+struct platform_cancel hostcall_cancel(void)
+{
+	return (struct platform_cancel){hostcall_run, hostcall_begin, hostcall_end};
+}
+
 long task_host_call(struct task *t, long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 {
 	const long arg[6] = {a0, a1, a2, a3, a4, a5};

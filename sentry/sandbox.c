@@ -163,9 +163,12 @@ static void tier0_records(void *tag, const struct platform_tier0_record *rec, si
 		auditx_tier0(tag, &rec[i]);
 }
 
-static int create_machine(struct sbx_err **e)
+static int create_machine(const struct sandbox_opts *o, struct sbx_err **e)
 {
 	struct platform_opts po = {
+		.residency = o->residency,
+		.pill = o->pill,
+		.cancel = hostcall_cancel(),
 		.image = sandbox.image,
 		.image_len = pol_image_size(sandbox.image),
 		.tier0 = tier0_records,
@@ -386,7 +389,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	sandbox.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sandbox.wake_fd < 0)
 		return sbx_err_errno(e, errno, "eventfd");
-	if (host_signals_init(h, e) || create_machine(e) || vfs_init(o->image, e) ||
+	if (host_signals_init(h, e) || create_machine(o, e) || vfs_init(o->image, e) ||
 	    create_proc(h, &p, e) || arm_wall_alarm(e))
 		return -1;
 	*out = task_create(p, mm_as(p->mm), app_mask(&h->blocked), &err);
@@ -568,6 +571,13 @@ static void print_stats(void)
 		(unsigned long long)s->tier0, (unsigned long long)s->forwarded,
 		(unsigned long long)s->exits, (unsigned long long)s->faults,
 		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
+	if (platform_resident(sandbox.platform))
+		fprintf(stderr,
+			"sbx: sentry in ring 0: tier 1 %llu, requests %llu, red pills %llu, "
+			"blue pills %llu, faults %llu\n",
+			(unsigned long long)s->tier1, (unsigned long long)s->requests,
+			(unsigned long long)s->red_pills, (unsigned long long)s->blue_pills,
+			(unsigned long long)s->ring0_faults);
 }
 
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)

@@ -192,6 +192,11 @@ static void add_counters(struct task *t)
 	sandbox.stats.faults += st.faults;
 	sandbox.stats.interrupts += st.interrupts;
 	sandbox.stats.cr3_writes += st.cr3_writes;
+	sandbox.stats.tier1 += st.tier1;
+	sandbox.stats.requests += st.requests;
+	sandbox.stats.red_pills += st.red_pills;
+	sandbox.stats.blue_pills += st.blue_pills;
+	sandbox.stats.ring0_faults += st.ring0_faults;
 	s->calls += o->calls;
 	s->allow += o->allow;
 	s->deny += o->deny;

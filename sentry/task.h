@@ -211,6 +211,8 @@ struct sandbox_opts {
 	const char *const *argv;
 	const char *const *envp;
 	bool stats;
+	enum platform_residency residency;
+	enum platform_pill pill;
 };
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e);
 

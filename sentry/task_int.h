@@ -7,6 +7,9 @@
 /* Installs the handler of task_signal(). */
 int hostcall_init(struct sbx_err **e);
 
+/* What the platform has to know of the host calls that a signal can cancel. */
+struct platform_cancel hostcall_cancel(void);
+
 /* The first thread's process and task, not yet running; task_start runs it. NULL: *err
  * says why (-EAGAIN: limits.processes, or no context is free). */
 struct proc *proc_create(void);

@@ -78,6 +78,11 @@ size_t platform_fpu_size(const struct platform *p)
 	return 576;
 }
 
+bool platform_resident(const struct platform *p)
+{
+	return false;
+}
+
 bool platform_tsc_shared(const struct platform *p, uint64_t *khz)
 {
 	*khz = fake_tsc_khz;
