@@ -45,7 +45,7 @@ int kvm_resident_setup(struct platform *p, struct sbx_err **e)
 	bool able = p->facts.tier0 && !p->facts.shadow && vectors_complete(p);
 	int r;
 
-	if (wanted == PLATFORM_RESIDENCY_HOST)
+	if (wanted != PLATFORM_RESIDENCY_GUEST)
 		return 0;
 	if (!able && wanted == PLATFORM_RESIDENCY_GUEST)
 		return sbx_err_set(e, "residency=guest: this machine's KVM %s; use host or auto",

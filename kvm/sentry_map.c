@@ -45,6 +45,7 @@ struct kvm_sentry_map {
 	uint64_t *pool;
 	unsigned used;
 	uint64_t next_gpa, limit_gpa;
+	uint64_t clock_start, clock_end; /* the vDSO, where it must not be executed in ring 0 */
 	struct range range[RANGES_MAX];
 	unsigned nranges;
 	char maps[MAPS_MAX];
@@ -131,6 +132,10 @@ static void note_range(struct platform *p, const struct maps_line *l)
 	/* the kernel's clock code is right in ring 0 only where the guest's TSC is the host's */
 	bool exec = l->perms[2] == 'x' && (!l->vdso || p->facts.tsc_shared);
 
+	if (l->vdso && !exec) {
+		m->clock_start = l->start;
+		m->clock_end = l->end;
+	}
 	if (l->perms[0] != 'r' || l->perms[1] == 'w' || l->end > HALF_END ||
 	    m->nranges == RANGES_MAX)
 		return;
@@ -263,7 +268,8 @@ bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error)
 {
 	bool done = false;
 
-	if (va >= HALF_END || in_window(p, va))
+	if (va >= HALF_END || in_window(p, va) ||
+	    (va >= p->sentry->clock_start && va < p->sentry->clock_end))
 		return false;
 	pthread_mutex_lock(&p->sentry->lock);
 	if (!(error & PF_PRESENT) && covered(p, va))
