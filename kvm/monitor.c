@@ -129,7 +129,7 @@ static enum next give_up(struct platform_ctx *ctx)
 	if (!app_turn(ctx)) {
 		log_error("this happened in sentry code in ring 0, at 0x%llx: giving up",
 			  (unsigned long long)ctx->run->s.regs.regs.rip);
-		_exit(125);
+		abort();
 	}
 	res->event = RES_EV_BROKEN;
 	memset((void *)res->sentry_fpu, 0, 512);
