@@ -33,23 +33,23 @@ static void clear_leaf7(struct kvm_cpuid_entry2 *c)
 	}
 }
 
-/* Reduces an XSAVE leaf to the components in xcr0. Returns false when the entry goes away. */
-static bool clear_leafd(struct kvm_cpuid_entry2 *c, uint64_t xcr0)
+/* Reduces an XSAVE leaf to the components in XCR0. Returns false when the entry goes away. */
+static bool clear_leafd(struct kvm_cpuid_entry2 *c, const struct kvm_facts *f)
 {
 	if (c->index == 0) {
-		c->eax &= (uint32_t)xcr0;
+		c->eax &= (uint32_t)f->xcr0;
 		c->edx = 0;
-		c->ecx = (uint32_t)kvm_cpuid_xsave_size(xcr0);
+		c->ecx = (uint32_t)f->xsave_size;
 	} else if (c->index == 1) {
 		c->eax &= ~(1u << 3 | 1u << 4); /* XSAVES, XFD */
 		c->ecx = c->edx = 0;
 	} else {
-		return c->index < 64 && (xcr0 >> c->index & 1);
+		return c->index < 64 && (f->xcr0 >> c->index & 1);
 	}
 	return true;
 }
 
-static bool filter(struct kvm_cpuid_entry2 *c, uint64_t xcr0)
+static bool filter(struct kvm_cpuid_entry2 *c, const struct kvm_facts *f)
 {
 	switch (c->function) {
 	case 1:
@@ -59,7 +59,7 @@ static bool filter(struct kvm_cpuid_entry2 *c, uint64_t xcr0)
 		clear_leaf7(c);
 		return true;
 	case 0xd:
-		return clear_leafd(c, xcr0);
+		return clear_leafd(c, f);
 	case 0x80000001:
 		c->ecx &= ~(1u << 2); /* SVM */
 		return true;
@@ -78,7 +78,8 @@ static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t fn, uint32_t
 	return NULL;
 }
 
-size_t kvm_cpuid_xsave_size(uint64_t xcr0)
+/* Each CPUID instruction is dear where the host is a guest itself. */
+static size_t xsave_size(uint64_t xcr0)
 {
 	size_t size = 576;
 	unsigned i, a, b, c, d;
@@ -157,10 +158,10 @@ int kvm_cpuid_load(struct platform *p, struct sbx_err **e)
 	p->facts.pge = f && (f->edx & 1u << 13);
 	p->facts.xcr0 = xcr0_wanted(p);
 	p->facts.xsave = p->facts.xcr0 != 0;
-	p->facts.xsave_size = kvm_cpuid_xsave_size(p->facts.xcr0);
+	p->facts.xsave_size = xsave_size(p->facts.xcr0);
 	ask_for_more(p);
 	for (i = 0; i < c->nent; i++)
-		if (filter(&c->entries[i], p->facts.xcr0))
+		if (filter(&c->entries[i], &p->facts))
 			c->entries[n++] = c->entries[i];
 	c->nent = n;
 	return 0;

@@ -270,7 +270,6 @@ int kvm_load(struct platform_ctx *ctx);
 
 /* cpuid.c */
 int kvm_cpuid_load(struct platform *p, struct sbx_err **e);
-size_t kvm_cpuid_xsave_size(uint64_t xcr0);
 
 /* probe.c */
 int kvm_probe(struct platform *p, struct sbx_err **e);
