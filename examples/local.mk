@@ -2,7 +2,7 @@ sbxfragmentsdir = $(policydir)/sbx
 dist_policy_DATA = \
 	examples/policies/compute.pol \
 	examples/policies/python.pol \
-	examples/policies/tools.pol \
+	examples/policies/tools.pol examples/policies/shell.pol examples/policies/build.pol \
 	examples/policies/web.pol
 dist_sbxfragments_DATA = \
 	examples/policies/sbx/dynamic.pol \

@@ -27,8 +27,8 @@ guest_tests = \
 	tests/guest/hello
 
 hostile_tests = tests/hostile/abuse tests/hostile/corner tests/hostile/fuzz_calls \
-	tests/hostile/fuzz_net tests/hostile/race_names tests/hostile/race_path tests/hostile/ring \
-	tests/hostile/stress
+	tests/hostile/fuzz_net tests/hostile/procs tests/hostile/race_names tests/hostile/race_path \
+	tests/hostile/ring tests/hostile/stress
 
 # Unit tests: one name here, its LDADD below.
 unit_tests = tests/table/test_table
@@ -108,7 +108,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
-program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/tools.t tests/programs/web.t
+program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/shell.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
