@@ -7,15 +7,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/list.h"
+#include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/hostproc.h"
+#include "sentry/lockgraph.h"
 #include "sentry/task.h"
 
 struct lock_file { /* the process' description of one locked file */
 	struct list node;
 	atomic_int refs; /* the table, and calls under way */
-	dev_t dev;
-	ino_t ino;
+	struct lock_set set; /* what it holds */
 	int fd;
 	unsigned accmode;
 };
@@ -41,6 +42,9 @@ static void lock_file_put(struct lock_file *l)
 {
 	if (atomic_fetch_sub(&l->refs, 1) != 1)
 		return;
+	lock_graph_lock();
+	lock_set_remove(&l->set);
+	lock_graph_unlock();
 	close(l->fd);
 	free(l);
 }
@@ -68,7 +72,7 @@ static struct lock_file *find(struct filelock_table *t, const struct stat *st)
 	struct lock_file *l;
 
 	list_for_each(l, &t->files,
-		      node) if (l->dev == st->st_dev && l->ino == st->st_ino) return l;
+		      node) if (l->set.dev == st->st_dev && l->set.ino == st->st_ino) return l;
 	return NULL;
 }
 
@@ -113,8 +117,9 @@ static struct lock_file *lock_file_get(struct filelock_table *t, struct file *f,
 			*err = -ENOLCK;
 			goto out;
 		}
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
+		lock_graph_lock();
+		lock_set_add(&l->set, t, st.st_dev, st.st_ino);
+		lock_graph_unlock();
 		atomic_init(&l->refs, 1);
 		list_append(&t->files, &l->node);
 		atomic_fetch_add(&t->count, 1);
@@ -165,41 +170,112 @@ static int lock_call(struct task *t, int fd, int cmd, struct flock *fl)
 	return fcntl(fd, cmd, fl) < 0 ? -errno : 0;
 }
 
-int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, int cmd,
-		   struct flock *fl)
+/* The range of fl, whose position is absolute or from the end of the file at fd. */
+static int range_of(int fd, const struct flock *fl, struct lock_range *out)
 {
-	static const int ofd[] = {
-	    [F_GETLK] = F_OFD_GETLK, [F_SETLK] = F_OFD_SETLK, [F_SETLKW] = F_OFD_SETLKW};
-	struct lock_file *l;
+	off_t start = fl->l_start, end = INT64_MAX;
+	struct stat st;
+
+	if (fl->l_whence == SEEK_END && (fstat(fd, &st) || add_overflow(st.st_size, start, &start)))
+		return -EOVERFLOW;
+	if (fl->l_len && add_overflow(start, fl->l_len, &end))
+		return -EOVERFLOW;
+	*out = (struct lock_range){start, fl->l_len ? end - 1 : end, fl->l_type};
+	if (fl->l_len < 0) {
+		out->start = end;
+		out->end = start - 1;
+	}
+	return out->start < 0 ? -EINVAL : 0;
+}
+
+static int note_change(struct task *t, struct lock_file *l, struct lock_range want, int r)
+{
+	if (!r) {
+		l->set.pid = t->proc->pid;
+		lock_set_change(&l->set, want);
+	}
+	return r;
+}
+
+/* F_SETLK, or F_SETLKW when wait is set. */
+static int set_lock(struct task *t, struct lock_file *l, struct flock *fl, bool wait)
+{
+	struct lock_range want;
+	struct lock_wait w;
 	int r;
 
+	r = range_of(l->fd, fl, &want);
+	if (r)
+		return r;
+	lock_graph_lock();
+	r = note_change(t, l, want, fcntl(l->fd, F_OFD_SETLK, fl) < 0 ? -errno : 0);
+	wait = wait && (r == -EAGAIN || r == -EACCES);
+	if (wait && !lock_wait_begin(&w, &l->set, want)) {
+		wait = false;
+		r = -EDEADLK;
+	}
+	lock_graph_unlock();
+	if (!wait)
+		return r;
+	r = (int)task_host_call(t, SYS_fcntl, l->fd, F_OFD_SETLKW, (long)fl, 0, 0, 0);
+	lock_graph_lock();
+	lock_wait_end(&w);
+	r = note_change(t, l, want, r);
+	lock_graph_unlock();
+	return r;
+}
+
+static int get_lock(struct filelock_table *tab, struct lock_file *l, struct file *f,
+		    struct flock *fl)
+{
+	struct lock_set nothing = {.owner = tab};
+	struct lock_range want;
+	struct stat st;
+	int r;
+
+	r = range_of(f->hostfd, fl, &want);
+	if (r || fstat(f->hostfd, &st))
+		return r ? r : -errno;
+	nothing.dev = st.st_dev;
+	nothing.ino = st.st_ino;
+	lock_graph_lock();
+	r = fcntl(l ? l->fd : f->hostfd, F_OFD_GETLK, fl) < 0 ? -errno : 0;
+	/* A process of the host has no number in here. */
+	if (!r && fl->l_type != F_UNLCK)
+		fl->l_pid = lock_set_blocker(l ? &l->set : &nothing, want);
+	lock_graph_unlock();
+	return r;
+}
+
+static int check_posix(const struct file *f, int cmd, const struct flock *fl)
+{
 	if (f->hostfd < 0)
 		return -EINVAL;
 	if (fl->l_type != F_RDLCK && fl->l_type != F_WRLCK && fl->l_type != F_UNLCK)
 		return -EINVAL;
-	if (cmd == F_GETLK) {
-		if (fl->l_type == F_UNLCK)
-			return -EINVAL;
-	} else {
-		r = check_mode(f, fl);
-		if (r)
-			return r;
-	}
-	r = make_absolute(t, f, fl);
+	if (cmd == F_GETLK)
+		return fl->l_type == F_UNLCK ? -EINVAL : 0;
+	return check_mode(f, fl);
+}
+
+int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, int cmd,
+		   struct flock *fl)
+{
+	struct lock_file *l;
+	int r;
+
+	r = check_posix(f, cmd, fl);
+	if (!r)
+		r = make_absolute(t, f, fl);
 	if (r)
 		return r;
 	fl->l_pid = 0;
 	l = lock_file_get(tab, f, cmd != F_GETLK && fl->l_type != F_UNLCK, &r);
-	if (!l) {
-		if (r || cmd != F_GETLK)
-			return r; /* nothing was locked, so nothing is to be unlocked */
-		return lock_call(t, f->hostfd, F_OFD_GETLK, fl);
-	}
-	r = lock_call(t, l->fd, ofd[cmd], fl);
-	lock_file_put(l);
-	/* The holder is a process of the host: it has no number in here. */
-	if (!r && cmd == F_GETLK && fl->l_type != F_UNLCK)
-		fl->l_pid = 0;
+	if (!l && (r || cmd != F_GETLK))
+		return r; /* nothing was locked, so nothing is to be unlocked */
+	r = cmd == F_GETLK ? get_lock(tab, l, f, fl) : set_lock(t, l, fl, cmd == F_SETLKW);
+	if (l)
+		lock_file_put(l);
 	return r;
 }
 

@@ -49,6 +49,7 @@ sentry_files = \
 	sentry/fdtab.c \
 	sentry/file.c sentry/file.h \
 	sentry/filelock.c sentry/filelock.h \
+	sentry/lockgraph.c sentry/lockgraph.h \
 	sentry/hostfile.c \
 	sentry/hostfs.c sentry/hostfs.h \
 	sentry/path.c \

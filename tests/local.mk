@@ -12,7 +12,7 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
-	tests/guest/file_attr tests/guest/file_fd tests/guest/file_io tests/guest/file_name \
+	tests/guest/file_attr tests/guest/file_fd tests/guest/file_io tests/guest/file_locks tests/guest/file_name \
 	tests/guest/file_open tests/guest/file_random \
 	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
 	tests/guest/net_unix \
@@ -44,6 +44,7 @@ unit_tests += \
 	tests/unit/test_fork \
 	tests/unit/test_image \
 	tests/unit/test_loader \
+	tests/unit/test_lockgraph \
 	tests/unit/test_mm \
 	tests/unit/test_net \
 	tests/unit/test_parser \
@@ -61,6 +62,7 @@ mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
 mm_libs = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_fork_SOURCES = tests/unit/test_fork.c $(mm_fixture)
 tests_unit_test_fork_LDADD = $(mm_libs)
+tests_unit_test_lockgraph_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = $(mm_libs)
 tests_unit_test_elf_SOURCES = tests/unit/test_elf.c tests/unit/elf_make.h
