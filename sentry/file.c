@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
+#include "sentry/job.h"
 #include "sentry/ready.h"
 #include "sentry/signal.h"
 #include "sentry/task.h"
@@ -180,7 +181,9 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 		return -EBADF;
 	if (f->ops->read)
 		return flags ? -EOPNOTSUPP : f->ops->read(t, f, iov, n, off);
-	r = inherited_ready(f, POLLIN);
+	r = f->kind == POL_FD_TTY ? job_terminal_access(t, SIGTTIN) : 0;
+	if (!r)
+		r = inherited_ready(f, POLLIN);
 	if (r)
 		return r;
 	return host_io(t, SYS_readv, SYS_preadv2, f, iov, n, off, flags);

@@ -26,6 +26,7 @@ sentry_tasks = \
 	sentry/fork.c \
 	sentry/futex.c sentry/futex.h \
 	sentry/hostcall.c sentry/hostcall_asm.S \
+	sentry/job.h \
 	sentry/proc.c \
 	sentry/sandbox.c \
 	sentry/sigframe.c \

@@ -130,7 +130,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 static void stat_ids(const struct snapshot *s, struct buf *out)
 {
 	buf_printf(out, "%d (%s) %c %d %d %d %d %d %u ", s->tid, s->comm, s->state, s->ppid, s->pgid,
-		   s->sid, s->tty, s->tty ? s->pgid : -1, PF_RANDOMIZE);
+		   s->sid, s->tty, s->tty ? atomic_load(&sandbox.foreground) : -1, PF_RANDOMIZE);
 }
 
 static void stat_times(const struct snapshot *s, struct buf *out)

@@ -126,12 +126,22 @@ static int host_signals_init(struct host_state *h, struct sbx_err **e)
 	return 0;
 }
 
-/* Passes a host signal to the app: what a terminal, or a shell's job control, sends goes to the whole
- * foreground group, everything else to the first process. Who sent it stays outside. */
+/* Is the signal meant for p? What a terminal, or a shell's job control, sends is for the whole
+ * foreground group, and the end of the terminal for the first process, too; everything else is only
+ * for that one. */
+static bool is_meant(const struct proc *p, int sig, bool by_kernel)
+{
+	bool group = by_kernel || sig == SIGCONT;
+
+	if (p == sandbox.first && (!group || sig == SIGHUP))
+		return true;
+	return group && p->pgid == atomic_load(&sandbox.foreground);
+}
+
+/* Passes a host signal to the app. Who sent it stays outside. */
 static void forward_signal(const struct signalfd_siginfo *si)
 {
 	siginfo_t info = {.si_signo = (int)si->ssi_signo, .si_code = SI_USER};
-	bool group = si->ssi_code == SI_KERNEL || info.si_signo == SIGCONT;
 	struct proc *p;
 
 	if (si->ssi_code == SI_KERNEL)
@@ -140,7 +150,7 @@ static void forward_signal(const struct signalfd_siginfo *si)
 		info.si_uid = sandbox.first->uid;
 	pthread_mutex_lock(&sandbox.lock);
 	list_for_each (p, &sandbox.procs, node)
-		if (group ? p->pgid == sandbox.foreground : p == sandbox.first)
+		if (is_meant(p, info.si_signo, si->ssi_code == SI_KERNEL))
 			signal_send_proc(p, &info);
 	pthread_mutex_unlock(&sandbox.lock);
 }
@@ -590,7 +600,7 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 		return -1;
 	/* Kept to the end: the host takes a whole process down faster than sbx could piece by piece. */
 	proc_get(sandbox.first);
-	sandbox.foreground = sandbox.first->pgid;
+	atomic_store(&sandbox.foreground, sandbox.first->pgid);
 	vdso_update();
 	mm_on_nomem(out_of_memory);
 	r = task_start(t);

@@ -2,11 +2,13 @@
  * argument. Everything else is ENOTTY. Nothing that puts input into a terminal is here. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <asm/termbits.h>
 #include "base/overflow.h"
+#include "sentry/job.h"
 #include "sentry/net.h"
 #include "sentry/sys.h"
 
@@ -63,6 +65,12 @@ static long host_ioctl(struct task *t, struct file *f, const struct cmd *c, uint
 	_Alignas(8) char buf[ARG_BYTES] = {0};
 	long r, host_arg = (long)buf;
 
+	/* What changes a terminal is the foreground's to do; its size may be anybody's. */
+	if (c->kinds == TTY && c->dir != OUT && c->cmd != TIOCSWINSZ) {
+		r = job_terminal_access(t, SIGTTOU);
+		if (r)
+			return r;
+	}
 	if (c->dir == VALUE || c->dir == NONE)
 		host_arg = c->dir == VALUE ? (int)arg : 0;
 	if (c->dir == IN && gmem_read(t->proc->mm, buf, gptr_at(arg), c->size))
@@ -90,22 +98,6 @@ static long set_nonblock(struct task *t, struct file *f, struct gptr arg)
 	return fcntl(f->hostfd, F_SETFL, flags & (O_NONBLOCK | O_APPEND | O_DIRECT)) ? -errno : 0;
 }
 
-/* Job control as the sandbox sees it: the host's process groups mean nothing in here. */
-static long job_control(struct task *t, uint32_t cmd, struct gptr arg)
-{
-	int id;
-
-	if (cmd == TIOCSPGRP) {
-		if (gmem_read(t->proc->mm, &id, arg, sizeof(id)))
-			return -EFAULT;
-		if (id <= 0)
-			return -EINVAL;
-		return id == t->proc->pgid ? 0 : -EPERM;
-	}
-	id = cmd == TIOCGSID ? t->proc->sid : t->proc->pgid;
-	return gmem_write(t->proc->mm, arg, &id, sizeof(id));
-}
-
 long sys_ioctl(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
@@ -124,7 +116,7 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 	case TIOCSPGRP:
 	case TIOCGSID:
 		if (f->kind == POL_FD_TTY)
-			return job_control(t, cmd, A_PTR(a, 2));
+			return job_ioctl(t, cmd, A_PTR(a, 2));
 		return -ENOTTY;
 	}
 	if (f->ops->ioctl)

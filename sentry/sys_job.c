@@ -1,5 +1,11 @@
-/* Process groups and sessions. */
+/* Process groups, sessions, and the terminal that sbx was started on.
+ *
+ * That terminal is the controlling terminal of the first process's session. The host has one process
+ * on it; which of the app's groups is in the foreground is the sentry's to know (sandbox.foreground). */
 #include <errno.h>
+#include <sys/ioctl.h>
+#include "sentry/job.h"
+#include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
 
@@ -88,4 +94,83 @@ long sys_setpgid(struct task *t, struct sysargs *a)
 	pthread_mutex_unlock(&sandbox.lock);
 	proc_put(p);
 	return r;
+}
+
+/* ---- the terminal ---- */
+
+static bool has_terminal(const struct proc *p)
+{
+	return !sandbox.first || p->sid == sandbox.first->sid;
+}
+
+static bool ignores(struct task *t, int sig)
+{
+	struct sighand *sh = t->proc->sighand;
+	bool r;
+
+	pthread_mutex_lock(&sh->lock);
+	r = sh->action[sig - 1].handler == (uint64_t)SIG_IGN;
+	pthread_mutex_unlock(&sh->lock);
+	return r || (atomic_load(&t->sig->blocked) & sig_bit(sig));
+}
+
+static void signal_group(int pgid, int sig)
+{
+	siginfo_t info = {.si_signo = sig, .si_code = SI_KERNEL};
+	struct proc *p;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node)
+		if (p->pgid == pgid)
+			signal_send_proc(p, &info);
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
+int job_terminal_access(struct task *t, int sig)
+{
+	struct proc *p = t->proc;
+
+	if (!sandbox.first || !has_terminal(p) || p->pgid == atomic_load(&sandbox.foreground))
+		return 0;
+	if (ignores(t, sig))
+		return sig == SIGTTIN ? -EIO : 0;
+	if (proc_group_orphaned(p))
+		return -EIO;
+	signal_group(p->pgid, sig);
+	return -ERESTARTSYS;
+}
+
+static int set_foreground(struct task *t, int pgid)
+{
+	int r;
+
+	if (pgid < 0)
+		return -EINVAL;
+	r = job_terminal_access(t, SIGTTOU);
+	if (r)
+		return r;
+	pthread_mutex_lock(&sandbox.lock);
+	if (!group_exists(pgid, 0))
+		r = -ESRCH;
+	else if (!group_exists(pgid, t->proc->sid))
+		r = -EPERM;
+	else
+		atomic_store(&sandbox.foreground, pgid);
+	pthread_mutex_unlock(&sandbox.lock);
+	return r;
+}
+
+long job_ioctl(struct task *t, uint32_t cmd, struct gptr arg)
+{
+	int id;
+
+	if (!has_terminal(t->proc))
+		return -ENOTTY;
+	if (cmd == TIOCSPGRP) {
+		if (gmem_read(t->proc->mm, &id, arg, sizeof(id)))
+			return -EFAULT;
+		return set_foreground(t, id);
+	}
+	id = cmd == TIOCGSID ? t->proc->sid : atomic_load(&sandbox.foreground);
+	return gmem_write(t->proc->mm, arg, &id, sizeof(id));
 }

@@ -36,7 +36,7 @@ struct sandbox {
 	int next_pid;
 	bool pids_wrapped;
 	struct proc *first; /* the sandbox ends with it */
-	int foreground;	    /* process group that the terminal's signals go to */
+	atomic_int foreground; /* process group that the terminal's signals go to */
 	atomic_int nr_zombies;
 	uint64_t reaped_cpu_ns; /* CPU time of processes that are gone */
 	uint64_t start_mono_ns;	       /* CLOCK_MONOTONIC at start */

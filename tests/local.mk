@@ -110,7 +110,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
-program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/shell.t tests/programs/tools.t tests/programs/web.t
+program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/shell.t tests/programs/terminal.t tests/programs/tools.t tests/programs/web.t
 kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
@@ -135,7 +135,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py \
-	tests/net/addr.h tests/tap.h tests/programs/script.py
+	tests/net/addr.h tests/tap.h tests/programs/script.py tests/programs/terminal.py
 dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
