@@ -5,6 +5,7 @@
 #include <string.h>
 #include "sentry/auditx.h"
 #include "sentry/file.h"
+#include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
@@ -19,7 +20,7 @@
 	(0xffull | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK | CLONE_PARENT |                \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |          \
 	 CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED |               \
-	 CLONE_CLEAR_SIGHAND)
+	 CLONE_CLEAR_SIGHAND | CLONE_PIDFD)
 
 static void copy_actions(struct proc *from, struct proc *to, bool clear)
 {
@@ -100,20 +101,36 @@ static void unpublish(struct proc *p)
 	pthread_mutex_unlock(&sandbox.lock);
 }
 
+/* CLONE_PIDFD: the descriptor's number, at the app's address; *fd is -1 without it. */
+static int make_pidfd(struct task *t, struct proc *p, const struct clone_req *r, int *fd)
+{
+	*fd = -1;
+	if (!(r->flags & CLONE_PIDFD))
+		return 0;
+	*fd = pidfd_create(t, p, 0);
+	if (*fd < 0)
+		return *fd;
+	return gmem_write(t->proc->mm, gptr_at(r->pidfd), fd, sizeof(*fd));
+}
+
 static int start_child(struct task *t, struct task *n, const struct clone_req *r)
 {
-	int tid = n->tid, err = task_copy_context(t, n, r);
+	int tid = n->tid, fd = -1, err = task_copy_context(t, n, r);
 
+	if (!err)
+		err = make_pidfd(t, n->proc, r, &fd);
 	if (!err && (r->flags & CLONE_PARENT_SETTID) &&
 	    gmem_write(t->proc->mm, gptr_at(r->parent_tid), &tid, sizeof(tid)))
 		err = -EFAULT;
 	if (!err)
 		err = publish(t, n->proc, r->flags);
-	if (err)
-		return err;
-	err = task_start(n);
-	if (err)
-		unpublish(n->proc);
+	if (!err) {
+		err = task_start(n);
+		if (err)
+			unpublish(n->proc);
+	}
+	if (err && fd >= 0)
+		fdtab_close(t->proc->fdtab, fd);
 	return err;
 }
 

@@ -27,6 +27,7 @@ sentry_tasks = \
 	sentry/futex.c sentry/futex.h \
 	sentry/hostcall.c sentry/hostcall_asm.S \
 	sentry/job.h \
+	sentry/pidfd.c sentry/pidfd.h \
 	sentry/proc.c \
 	sentry/sandbox.c \
 	sentry/sigframe.c \

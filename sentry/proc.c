@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "sentry/file.h"
+#include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
 #include "sentry/timer.h"
@@ -77,6 +79,8 @@ void proc_put(struct proc *p)
 	sighand_put(p->sighand); /* its queue may hold entries of timers */
 	timers_destroy(&p->timers);
 	release_resources(p);
+	if (p->end_fd > 0)
+		close(p->end_fd);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -158,6 +162,7 @@ void proc_reap(struct proc *p)
 	list_del(&p->node);
 	list_del(&p->sibling);
 	p->parent = NULL;
+	atomic_store(&p->gone, true);
 	proc_put(p);
 }
 
@@ -304,6 +309,7 @@ void proc_ended(struct proc *p)
 	orphan_children(p);
 	p->zombie = true;
 	atomic_fetch_add(&sandbox.nr_zombies, 1);
+	pidfd_ended(p);
 	reap = unwanted(p);
 	tell_end(p);
 	if (reap && !first)

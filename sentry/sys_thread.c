@@ -61,6 +61,8 @@ int task_clone(struct task *t, const struct clone_req *r)
 	struct task *n;
 	int err, tid;
 
+	if ((r->flags & (CLONE_THREAD | CLONE_PIDFD)) == (CLONE_THREAD | CLONE_PIDFD))
+		return -EINVAL;
 	if ((r->flags & CLONE_THREAD && !(r->flags & CLONE_SIGHAND)) ||
 	    (r->flags & CLONE_SIGHAND && !(r->flags & CLONE_VM)))
 		return -EINVAL;
@@ -95,7 +97,11 @@ long sys_clone(struct task *t, struct sysargs *a)
 	    .parent_tid = a->raw[2],
 	    .child_tid = a->raw[3],
 	    .tls = a->raw[4],
+	    .pidfd = a->raw[2], /* one argument for two things */
 	};
+
+	if ((r.flags & CLONE_PIDFD) && (r.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)))
+		return -EINVAL;
 
 	return task_clone(t, &r);
 }
@@ -130,6 +136,7 @@ long sys_clone3(struct task *t, struct sysargs *a)
 	    .tls = c.tls,
 	    .parent_tid = c.parent_tid,
 	    .child_tid = c.child_tid,
+	    .pidfd = c.pidfd,
 	};
 	return task_clone(t, &r);
 }

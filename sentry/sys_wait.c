@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
@@ -18,6 +19,7 @@
 
 struct wait {
 	int idtype, id, options;
+	struct proc *proc; /* P_PIDFD */
 	/* The event that was found. */
 	int pid, code, status, wstatus;
 	uint32_t uid;
@@ -29,6 +31,8 @@ static bool matches(const struct wait *w, const struct proc *c)
 	if (w->idtype == P_PID && c->pid != w->id)
 		return false;
 	if (w->idtype == P_PGID && c->pgid != w->id)
+		return false;
+	if (w->proc && c != w->proc)
 		return false;
 	if (w->options & (int)__WALL)
 		return true;
@@ -164,6 +168,23 @@ static int write_info(struct task *t, uint64_t addr, const struct wait *w)
 	return gmem_write(t->proc->mm, gptr_at(addr), &info, offsetof(siginfo_t, si_status) + 4);
 }
 
+/* Waits for the process of a descriptor. One that does not block says so instead of waiting. */
+static long wait_pidfd(struct task *t, struct wait *w)
+{
+	struct file *f = fdtab_lookup(t->proc->fdtab, w->id);
+	bool nonblock;
+	long r;
+
+	if (!f)
+		return -EBADF;
+	w->proc = pidfd_proc(f);
+	nonblock = (f->flags & O_NONBLOCK) && !(w->options & WNOHANG);
+	w->options |= nonblock ? WNOHANG : 0;
+	r = w->proc ? do_wait(t, w) : -EBADF;
+	file_put(f);
+	return !r && nonblock ? -EAGAIN : r;
+}
+
 long sys_waitid(struct task *t, struct sysargs *a)
 {
 	struct wait w = {.idtype = A_INT(a, 0), .id = A_INT(a, 1), .options = A_INT(a, 3)};
@@ -183,10 +204,14 @@ long sys_waitid(struct task *t, struct sysargs *a)
 			return -EINVAL;
 		w.id = w.id ? w.id : t->proc->pgid;
 		break;
+	case P_PIDFD:
+		if (w.id < 0)
+			return -EINVAL;
+		break;
 	default:
 		return -EINVAL;
 	}
-	r = do_wait(t, &w);
+	r = w.idtype == P_PIDFD ? wait_pidfd(t, &w) : do_wait(t, &w);
 	if (r < 0)
 		return r;
 	if (r > 0 && a->raw[4] && gmem_write(t->proc->mm, A_PTR(a, 4), &w.ru, sizeof(w.ru)))

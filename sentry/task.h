@@ -61,6 +61,8 @@ struct proc { /* thread group */
 	struct list children, sibling;
 	int exit_signal;     /* sent to the parent at the end; 0: none */
 	bool zombie;	     /* ended, not waited for yet */
+	atomic_bool gone;    /* off the list */
+	int end_fd;	     /* eventfd of its pidfds; 0: there are none */
 	bool did_exec;
 	atomic_int stop_report;	 /* signal of a stop that wait4 has not told yet, or 0 */
 	atomic_bool cont_report; /* the same of going on after a stop */
@@ -165,7 +167,7 @@ void task_loop(struct task *t);
 
 /* CLONE_THREAD clone of t: what clone and clone3 asked for. New tid or -errno. */
 struct clone_req {
-	uint64_t flags, stack, tls, parent_tid, child_tid;
+	uint64_t flags, stack, tls, parent_tid, child_tid, pidfd;
 };
 int task_clone(struct task *t, const struct clone_req *r);
 
