@@ -122,7 +122,7 @@ static int show_cmdline(const struct pseudo_key *k, struct buf *out)
 	int r = procfs_mm(k, &mm);
 
 	if (r)
-		return r;
+		return 0; /* a zombie has none */
 	r = show_range(mm, mm_layout(mm)->arg_start, mm_layout(mm)->arg_end, out);
 	mm_put(mm);
 	return r;
@@ -218,13 +218,18 @@ static int show_smaps_rollup(const struct pseudo_key *k, struct buf *out)
 
 static int show_comm(const struct pseudo_key *k, struct buf *out)
 {
+	struct proc *p;
 	struct task *t;
-	int r = procfs_task(k, &t);
 
-	if (r)
-		return r;
-	buf_printf(out, "%.15s\n", t->comm);
-	task_put(t);
+	if (!procfs_task(k, &t)) {
+		buf_printf(out, "%.15s\n", t->comm);
+		task_put(t);
+		return 0;
+	}
+	if ((k->tid && k->tid != k->pid) || procfs_proc(k, &p))
+		return -ESRCH;
+	buf_printf(out, "%.15s\n", p->comm); /* a zombie */
+	proc_put(p);
 	return 0;
 }
 

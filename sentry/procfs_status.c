@@ -15,7 +15,7 @@
 #define PF_RANDOMIZE   0x00400000u
 #define LOW31(set)     ((unsigned long long)(set)&0x7fffffff)
 #define KIB(bytes)     ((unsigned long long)(bytes) / 1024)
-#define HUNDREDTHS(tv) ((unsigned long long)(tv).tv_sec * USER_HZ + (unsigned long long)(tv).tv_usec / 10000)
+#define TICKS(ns)      ((unsigned long long)(ns) / (1000000000 / USER_HZ))
 
 /* Everything both files tell, copied under the locks. */
 struct snapshot {
@@ -26,8 +26,9 @@ struct snapshot {
 	struct rlimit rss;
 	struct mm_usage mem;
 	struct mm_layout layout;
-	struct rusage usage;
-	int tty;
+	uint64_t cpu_ns, child_cpu_ns;
+	struct rusage usage; /* of what only the whole of sbx knows: faults, switches */
+	int tty, exit_code;
 	mode_t umask;
 	uint32_t nofile;
 	uint64_t sig_pending, sig_shared, sig_blocked, sig_ignored, sig_caught;
@@ -68,6 +69,7 @@ static void take_proc(struct proc *p, struct snapshot *s, struct mm **mm, struct
 	s->nofile = (uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)UINT32_MAX);
 	s->sig_max = (unsigned)MIN(p->rlim[RLIMIT_SIGPENDING].rlim_cur, (rlim_t)UINT32_MAX);
 	s->umask = p->fs ? p->fs->umask : 022;
+	s->child_cpu_ns = p->child_cpu_ns;
 	*mm = p->mm ? mm_get(p->mm) : NULL;
 	*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
 	pthread_mutex_unlock(&p->lock);
@@ -95,23 +97,56 @@ static void take_signals(struct task *t, struct snapshot *s)
 	pthread_mutex_unlock(&sh->lock);
 }
 
+static void take_task(struct task *t, struct snapshot *s)
+{
+	s->tid = t->tid;
+	memcpy(s->comm, t->comm, sizeof(s->comm));
+	/* A thread in a host call waits, or soon will; one in guest mode runs. */
+	s->state = t == current || !atomic_load(&t->in_host) ? 'R' : 'S';
+	if (atomic_load(&t->proc->stopped))
+		s->state = 'T';
+	take_signals(t, s);
+}
+
+static void take_zombie(struct proc *p, struct snapshot *s)
+{
+	s->tid = p->pid;
+	memcpy(s->comm, p->comm, sizeof(s->comm));
+	s->state = 'Z';
+	s->exit_code = p->exit_code;
+}
+
+/* The process, and its thread that k names: NULL for a zombie, and when its first thread has ended
+ * before the others. */
+static int find(const struct pseudo_key *k, struct proc **p, struct task **t)
+{
+	*p = NULL;
+	*t = task_by_tid(k->tid ? k->tid : k->pid);
+	if (*t)
+		*p = proc_get((*t)->proc);
+	else if (!k->tid || k->tid == k->pid)
+		*p = proc_by_pid(k->pid);
+	return *p ? 0 : -ESRCH;
+}
+
 static int take(const struct pseudo_key *k, struct snapshot *s)
 {
 	struct mm *mm = NULL;
 	struct fdtab *tab = NULL;
+	struct proc *p;
 	struct task *t;
-	int r = procfs_task(k, &t);
+	int r = find(k, &p, &t);
 
 	if (r)
 		return r;
 	memset(s, 0, sizeof(*s));
-	take_proc(t->proc, s, &mm, &tab);
-	s->tid = t->tid;
-	memcpy(s->comm, t->comm, sizeof(s->comm));
+	take_proc(p, s, &mm, &tab);
+	if (t)
+		take_task(t, s);
+	else
+		take_zombie(p, s);
 	s->comm[sizeof(s->comm) - 1] = '\0';
-	/* A thread in a host call waits, or soon will; one in guest mode runs. */
-	s->state = t == current || !atomic_load(&t->in_host) ? 'R' : 'S';
-	take_signals(t, s);
+	s->cpu_ns = k->tid && t ? task_cpu_ns(t) : proc_cpu_ns(p);
 	getrusage(k->tid && t == current ? RUSAGE_THREAD : RUSAGE_SELF, &s->usage);
 	if (mm) {
 		mm_usage(mm, &s->mem);
@@ -122,6 +157,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 	if (tab)
 		fdtab_put(tab);
 	task_put(t);
+	proc_put(p);
 	return 0;
 }
 
@@ -138,8 +174,8 @@ static void stat_times(const struct snapshot *s, struct buf *out)
 	const struct rusage *u = &s->usage;
 
 	/* minflt cminflt majflt cmajflt utime stime cutime cstime priority nice threads 0 start */
-	buf_printf(out, "%ld 0 %ld 0 %llu %llu 0 0 20 0 %d 0 %llu ", u->ru_minflt, u->ru_majflt,
-		   HUNDREDTHS(u->ru_utime), HUNDREDTHS(u->ru_stime), s->nr_threads,
+	buf_printf(out, "%ld 0 %ld 0 %llu 0 %llu 0 20 0 %d 0 %llu ", u->ru_minflt, u->ru_majflt,
+		   TICKS(s->cpu_ns), TICKS(s->child_cpu_ns), s->nr_threads,
 		   (unsigned long long)(s->start_ns / (1000000000ull / USER_HZ)));
 }
 
@@ -165,10 +201,10 @@ static void stat_rest(const struct snapshot *s, struct buf *out)
 		   LOW31(s->sig_blocked), LOW31(s->sig_ignored),
 		   LOW31(s->sig_caught), cpu < 0 ? 0 : cpu % (int)procfs_cpus());
 	/* start_data end_data start_brk arg_start arg_end env_start env_end exit_code */
-	buf_printf(out, "%llu %llu %llu %llu %llu %llu %llu 0\n", (unsigned long long)l->start_data,
+	buf_printf(out, "%llu %llu %llu %llu %llu %llu %llu %d\n", (unsigned long long)l->start_data,
 		   (unsigned long long)l->end_data, (unsigned long long)l->start_brk,
 		   (unsigned long long)l->arg_start, (unsigned long long)l->arg_end,
-		   (unsigned long long)l->env_start, (unsigned long long)l->env_end);
+		   (unsigned long long)l->env_start, (unsigned long long)l->env_end, s->exit_code);
 }
 
 int procfs_show_stat(const struct pseudo_key *k, struct buf *out)
@@ -221,7 +257,10 @@ static void status_ids(const struct snapshot *s, struct buf *out)
 	buf_puts(out, "Name:\t");
 	put_name(out, s->comm);
 	buf_printf(out, "\nUmask:\t%04o\nState:\t%s\n", s->umask,
-		   s->state == 'R' ? "R (running)" : "S (sleeping)");
+		   s->state == 'R'   ? "R (running)"
+		   : s->state == 'T' ? "T (stopped)"
+		   : s->state == 'Z' ? "Z (zombie)"
+				     : "S (sleeping)");
 	buf_printf(out, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", s->pid, s->tid,
 		   s->ppid);
 	buf_printf(out, "Uid:\t%u\t%u\t%u\t%u\n", s->uid, s->uid, s->uid, s->uid);
