@@ -24,7 +24,9 @@
 #include "sentry/vfs.h"
 
 #define NSEC	 1000000000ull
-#define GRACE_NS (3 * NSEC) /* for threads to leave when the sandbox has ended */
+/* For threads to leave when the sandbox has ended: how often they are told, and how long between. */
+#define GRACE_ROUNDS 30
+#define GRACE_STEP   (NSEC / 10)
 
 struct sandbox sandbox = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -55,23 +57,29 @@ void sandbox_wake(void)
 		return; /* full: it is awake */
 }
 
-void sandbox_end(int status, const char *reason)
+/* sandbox.lock held. */
+static void interrupt_all(void)
 {
 	struct proc *p;
 	struct task *t;
 
-	pthread_mutex_lock(&sandbox.lock);
-	if (!atomic_load(&sandbox.ended)) {
-		sandbox.end_status = status;
-		sandbox.end_reason = reason;
-		atomic_store(&sandbox.ended, true);
-	}
 	list_for_each (p, &sandbox.procs, node) {
 		pthread_mutex_lock(&p->lock);
 		list_for_each (t, &p->tasks, node)
 			task_interrupt(t);
 		pthread_mutex_unlock(&p->lock);
 	}
+}
+
+void sandbox_end(int status, const char *reason)
+{
+	pthread_mutex_lock(&sandbox.lock);
+	if (!atomic_load(&sandbox.ended)) {
+		sandbox.end_status = status;
+		sandbox.end_reason = reason;
+		atomic_store(&sandbox.ended, true);
+	}
+	interrupt_all();
 	pthread_mutex_unlock(&sandbox.lock);
 	sandbox_wake();
 }
@@ -532,28 +540,70 @@ static void once_a_second(uint64_t now)
 	}
 }
 
+/* Says how many threads are still there, and what one of them is doing. */
+static void warn_of_the_rest(void)
+{
+	uint64_t call = 0;
+	bool in_host = false;
+	struct proc *p;
+	struct task *t;
+	int tid = 0;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node) {
+		pthread_mutex_lock(&p->lock);
+		list_for_each (t, &p->tasks, node) {
+			tid = t->tid;
+			call = t->orig_rax;
+			in_host = atomic_load(&t->in_host);
+		}
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+	log_warn("%d threads did not stop in time; thread %d is in %s, its last call was %lld",
+		 atomic_load(&sandbox.nr_tasks), tid, in_host ? "a host call" : "the sandbox",
+		 (long long)call);
+}
+
+/* After the end: waits until something happens, and tells the threads again to leave when nothing does.
+ * Only steps in which they could run count, not a clock that went on while the machine stood still.
+ * False: enough. */
+static bool wait_for_the_rest(unsigned *rounds)
+{
+	struct pollfd wake = {sandbox.wake_fd, POLLIN, 0};
+	const struct timespec step = {.tv_nsec = (long)GRACE_STEP};
+	uint64_t ticks;
+
+	if (ppoll(&wake, 1, &step, NULL) > 0)
+		return read(sandbox.wake_fd, &ticks, sizeof(ticks)) > 0 || errno == EAGAIN;
+	pthread_mutex_lock(&sandbox.lock);
+	interrupt_all();
+	pthread_mutex_unlock(&sandbox.lock);
+	if (++*rounds < GRACE_ROUNDS)
+		return true;
+	warn_of_the_rest();
+	return false;
+}
+
 /* Until every app thread is gone: forwards signals, fires timers, watches limits. */
 static void housekeep(struct host_state *h)
 {
 	struct pollfd fds[2] = {{h->signal_fd, POLLIN, 0}, {sandbox.wake_fd, POLLIN, 0}};
-	uint64_t now, next, at, ended_at = 0, ticks;
+	uint64_t now, next, at, ticks;
 	struct timespec ts;
+	unsigned rounds = 0;
 
 	while (atomic_load(&sandbox.nr_tasks) > 0) {
+		if (atomic_load(&sandbox.ended)) {
+			if (!wait_for_the_rest(&rounds))
+				return;
+			continue;
+		}
 		now = mono_ns();
 		once_a_second(now);
 		next = check_limits(now);
 		at = run_processes(now);
 		next = MIN(next, at);
-		if (atomic_load(&sandbox.ended)) {
-			ended_at = ended_at ? ended_at : now;
-			if (now - ended_at > GRACE_NS) {
-				log_warn("%d threads did not stop in time",
-					 atomic_load(&sandbox.nr_tasks));
-				return;
-			}
-			next = now + NSEC / 10;
-		}
 		ts.tv_sec = (time_t)((next > now ? next - now : 0) / NSEC);
 		ts.tv_nsec = (long)((next > now ? next - now : 0) % NSEC);
 		if (ppoll(fds, 2, &ts, NULL) <= 0)
