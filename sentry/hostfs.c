@@ -118,20 +118,32 @@ int hostfs_node(int fd, struct mount *mnt, struct vnode **out)
 }
 
 /* The root's priv is the host's path of it, which node_path takes off; NULL for the host's own
- * root. */
-int hostfs_root(const char *host_dir, struct vnode **out)
+ * root. A name that leads through a link is not what the policy speaks of. */
+int hostfs_root(const char *host_path, struct vnode **out)
 {
-	cleanup_free char *real = realpath(host_dir, NULL);
+	char real[PATH_MAX];
+	ssize_t len;
 	int fd, r;
 
-	if (!real)
-		return -errno;
-	fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = open(host_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	len = hostproc_readlink(fd, real, sizeof(real));
+	if (len < 0 || (size_t)len != strlen(host_path) || memcmp(real, host_path, (size_t)len)) {
+		close(fd);
+		return len < 0 ? (int)len : -ELOOP;
+	}
 	r = hostfs_node(fd, NULL, out);
-	if (!r && strcmp(real, "/"))
-		(*out)->priv = steal_ptr(&real);
+	if (r)
+		return r;
+	if (strcmp(host_path, "/"))
+		(*out)->priv = strdup(host_path);
+	if ((*out)->type == S_IFLNK)
+		r = -ELOOP;
+	else if (strcmp(host_path, "/") && !(*out)->priv)
+		r = -ENOMEM;
+	if (r)
+		vnode_put(*out);
 	return r;
 }
 

@@ -255,6 +255,29 @@ static bool below_scratch(const struct pol_image *img, const char *path, size_t 
 	return false;
 }
 
+/* Gives path, on which something of this type will be mounted, an entry in the scratch, so that it is
+ * listed there. Its fixed path keeps it from being removed or renamed. */
+static void make_point(const char *path, mode_t type)
+{
+	struct vpath *v = calloc(1, sizeof(*v));
+	struct vnode *n;
+	int r;
+
+	if (!v)
+		return;
+	r = vfs_resolve(NULL, AT_FDCWD, path, VFS_CREATE | VFS_NOFOLLOW, v);
+	if (!r && !v->node && v->dir->ops != &hostfs_ops && v->dir->ops->mkdir) {
+		r = type == S_IFDIR ? v->dir->ops->mkdir(v->dir, v->name, 0755)
+				    : v->dir->ops->mknod(v->dir, v->name, S_IFREG | 0644, 0);
+		if (!r && !v->dir->ops->lookup(v->dir, v->name, &n)) {
+			n->path = strdup(path);
+			vnode_put(n);
+		}
+	}
+	vpath_release(v);
+	free(v);
+}
+
 static bool is_scratch_rule(const struct pol_image *img, uint32_t rule)
 {
 	struct pol_scratch s;
@@ -288,6 +311,7 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 		r = mount_parents(path, e);
 		if (r)
 			return r;
+		make_point(path, root->type);
 		r = vfs_mount(path, root, "bind", NULL, NULL);
 		if (r)
 			return sbx_err_errno(e, -r, "cannot show %s in its scratch", path);

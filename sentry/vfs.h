@@ -114,7 +114,7 @@ int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out)
 int procfs_root(struct vnode **out);			   /* sentry/procfs.c */
 int sysfs_root(struct vnode **out);			   /* sentry/sysfs.c */
 int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
-int hostfs_root(const char *host_dir, struct vnode **out); /* sentry/hostfs.c */
+int hostfs_root(const char *host_path, struct vnode **out); /* sentry/hostfs.c */
 
 /* The result of resolving one path argument. After a failure only path is meaningful: the canonical
  * path as far as it was known, with the rest as the app wrote it, or empty. */

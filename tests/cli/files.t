@@ -9,8 +9,13 @@ export LC_ALL=C SBX_POLICY_PATH
 SBX_POLICY_PATH=$policies
 cd "$dir" || exit 1
 
-mkdir -p tree/rw/box/inner tree/rw/plain/inner tree/ro tree/rw tree/drop tree/out tree/shut tree/linkable tree/hid/deep
+mkdir -p tree/mix/host tree/rw/box/inner tree/rw/plain/inner tree/ro tree/rw tree/drop tree/out tree/shut tree/linkable tree/hid/deep
 echo readable >tree/ro/file
+echo text >tree/mix/host/a.txt
+echo other >tree/mix/host/b.doc
+echo beside >tree/mix/beside
+echo one >tree/mix/one
+ln -s ../shut tree/mix/link
 echo boxed >tree/rw/box/inner/key
 echo secret >tree/shut/file
 echo hidden >tree/hid/deep/file
@@ -41,6 +46,9 @@ files: |
   append         $dir/tree/log
   scratch        $dir/tree/scr 1MiB
   hide           $dir/tree/hid/**
+  scratch        $dir/tree/mix 1MiB
+  read,list      $dir/tree/mix/host/*.txt
+  read           $dir/tree/mix/none/** $dir/tree/mix/one $dir/tree/mix/link/**
 rules: |
   allow @core, @mem, @io, @poll, @signal, @time, @random, @thread, @file
 P
@@ -76,6 +84,10 @@ r("move into its place", rename "rw/plainer", "rw/box/plain");
 r("link ro", link "ro/file", "rw/linked"); r("link linkable to rw", link "linkable/file", "rw/linked");
 r("link linkable to out", link "linkable/file", "out/linked");
 r("symlink", symlink "../shut/file", "rw/mine"); rd "rw/mine";
+# the host's folders in a scratch, there or not: only what is granted of them
+rd $_ for qw(mix/host/a.txt mix/host/b.doc mix/beside mix/one mix/link/file); wr "mix/one"; wr $_ for qw(mix/host/a.txt mix/host/new mix/mine mix/none);
+r("list the host's in a scratch", opendir(my $d4, "mix/host")); opendir(my $d5, "mix");
+print join(" ", sort grep { !/^\./ } readdir $d5), "\n";
 # what may not be executed cannot be mapped to run: mmap is call 9, mprotect 10
 sub map_rx { my ($what, $p) = @_; open(my $f, "<", $p) or die "$p: $!";
 	r("map $what to run", syscall(9, 0, 4096, 5, 2, fileno($f), 0) != -1); }
@@ -115,7 +127,7 @@ write shut/file: Operation not permitted
 stat secret: Operation not permitted
 stat hidden: No such file or directory
 stat hid: No such file or directory
-drop linkable log out ro rw scr shut
+drop linkable log mix out ro rw scr shut
 list shut: Operation not permitted
 list hid: No such file or directory
 append: ok
@@ -143,6 +155,18 @@ link linkable to rw: Operation not permitted
 link linkable to out: ok
 symlink: ok
 read rw/mine: Operation not permitted
+read mix/host/a.txt: ok
+read mix/host/b.doc: Operation not permitted
+read mix/beside: No such file or directory
+read mix/one: ok
+read mix/link/file: No such file or directory
+write mix/one: Operation not permitted
+write mix/host/a.txt: Operation not permitted
+write mix/host/new: Operation not permitted
+write mix/mine: ok
+write mix/none: Operation not permitted
+list the host's in a scratch: Operation not permitted
+host mine one
 map a program to run: ok
 map data to run: Operation not permitted
 write scr/x: ok
