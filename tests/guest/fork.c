@@ -339,24 +339,26 @@ static void stopping(void)
 
 static void orphans(void)
 {
-	int p[2];
+	int p[2], seen[2];
 	pid_t pid, got[3] = {0};
 
 	SAY(prctl(PR_SET_CHILD_SUBREAPER, 1));
 	pipe(p);
+	pipe(seen);
 	pid = fork();
 	if (!pid) {
 		pid_t me = getpid(), child = fork();
 
 		if (!child) {
 			got[0] = getppid() == me;
+			write(seen[1], "", 1);
 			while (getppid() == me)
 				usleep(1000);
 			got[1] = getppid();
 			write(p[1], got, sizeof(got));
 			_exit(21);
 		}
-		usleep(20000);
+		read(seen[0], got, 1);
 		_exit(20);
 	}
 	tell("middle", pid);
