@@ -315,6 +315,9 @@ void proc_ended(struct proc *p)
 	if (reap && !first)
 		proc_reap(p);
 	pthread_mutex_unlock(&sandbox.lock);
+	/* Nobody looks at a zombie's timers. The caller holds a reference. */
+	signal_flush(p);
+	timers_destroy(&p->timers);
 	if (first)
 		end_sandbox(p);
 }

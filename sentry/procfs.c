@@ -27,19 +27,19 @@ unsigned procfs_cpus(void)
 
 uint64_t procfs_mem_used(void)
 {
+	struct pseudo_key key = {0};
 	struct mm_usage u;
 	uint64_t sum = 0;
-	struct proc *p;
+	struct mm *mm;
 
-	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node) {
-		pthread_mutex_lock(&p->lock);
-		if (p->mm)
-			mm_usage(p->mm, &u);
-		sum += p->mm ? u.rss : 0;
-		pthread_mutex_unlock(&p->lock);
+	for (key.pid = procfs_next_pid(&key, 1); key.pid > 0;
+	     key.pid = procfs_next_pid(&key, key.pid + 1)) {
+		if (procfs_mm(&key, &mm))
+			continue;
+		mm_usage(mm, &u);
+		mm_put(mm);
+		sum += u.rss;
 	}
-	pthread_mutex_unlock(&sandbox.lock);
 	return sum;
 }
 

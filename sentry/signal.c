@@ -344,6 +344,13 @@ void signal_reset_actions(struct proc *p)
 	pthread_mutex_unlock(&sh->lock);
 }
 
+void signal_flush(struct proc *p)
+{
+	pthread_mutex_lock(&p->sighand->lock);
+	pending_flush(p->sighand, &p->sighand->shared, ~0ull);
+	pthread_mutex_unlock(&p->sighand->lock);
+}
+
 /* ---- masks ---- */
 
 bool signal_pending(const struct task *t)

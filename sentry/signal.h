@@ -82,6 +82,9 @@ void signal_set_action(struct proc *p, int sig, const struct sig_action *act);
 /* execve: every handler becomes the default action; what was ignored stays so. */
 void signal_reset_actions(struct proc *p);
 
+/* Drops what is pending for a process that ended. */
+void signal_flush(struct proc *p);
+
 /* True when a signal can be delivered to t now. */
 bool signal_pending(const struct task *t);
 

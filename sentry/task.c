@@ -17,7 +17,7 @@
 #include "sentry/timer.h"
 
 #define TASK_STACK  (256u * 1024)
-#define ZOMBIES_MAX 32768 /* with the tasks */
+#define ZOMBIES_MAX 16384 /* with the tasks */
 
 __thread struct task *current;
 
