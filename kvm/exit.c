@@ -312,7 +312,8 @@ static enum exit_what halted(struct platform_ctx *ctx, struct platform_event *ev
 	return EXIT_EVENT;
 }
 
-/* A signal or immediate_exit stopped the vCPU: where? */
+/* A signal or immediate_exit stopped the vCPU: where? What runs on, in ring 0 or into it, halts before
+ * it gets back to ring 3, so that neither a kick nor a change of translations is overlooked. */
 static enum exit_what interrupted(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	const struct kvm_regs *r = &ctx->run->s.regs.regs;
@@ -364,12 +365,11 @@ enum exit_what kvm_exit_decode(struct platform_ctx *ctx, int r, struct platform_
 {
 	if (r == 0 && ctx->run->exit_reason == KVM_EXIT_HLT)
 		return halted(ctx, ev);
-	if (r == -EINTR || (r == 0 && ctx->run->exit_reason == KVM_EXIT_INTR))
+	/* KVM_RUN that is to be repeated (EAGAIN) is as good as one that a signal ended */
+	if (r == -EINTR || r == -EAGAIN || (r == 0 && ctx->run->exit_reason == KVM_EXIT_INTR))
 		return interrupted(ctx, ev);
 	if (r == -EFAULT)
 		return host_fault(ctx, ev);
-	if (r == -EAGAIN)
-		return EXIT_RUN_ON;
 	if (r == 0)
 		return kvm_broken_exit(ctx, ev);
 	kvm_broken(ctx, ev, "KVM_RUN: %s", strerror(-r));

@@ -397,7 +397,7 @@ bool kvm_vcpu_event_queued(struct platform_ctx *ctx)
 
 	if (ioctl(ctx->fd, KVM_GET_VCPU_EVENTS, &ev) < 0)
 		return false;
-	return ev.exception.injected || ev.exception.pending;
+	return ev.exception.injected || ev.exception.pending || ev.interrupt.injected;
 }
 
 bool kvm_vcpu_in_user(struct platform_ctx *ctx)

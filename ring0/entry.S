@@ -36,13 +36,14 @@ ring0_entry:
 	pop %r8
 	pop %r9
 	jz ring0_forward
-	cmpl $0, %gs:RING_CPU_KICK
-	jne ring0_kicked
 
 /* From here to ring0_tail_end the call is answered. A vCPU that is stopped inside is brought to
- * ring 3 by the host, which finds RIP and RFLAGS still in their places on the stack. */
+ * ring 3 by the host, which finds RIP and RFLAGS still in their places on the stack. The look at the
+ * kick is inside: stopped between the two instructions, a vCPU would go on with the old answer. */
 	.globl ring0_tail, ring0_tail_sysret, ring0_tail_end
 ring0_tail:
+	cmpl $0, %gs:RING_CPU_KICK
+	jne ring0_kicked
 	pop %rcx
 	pop %r11
 	mov %gs:RING_CPU_USER_RSP, %rsp
