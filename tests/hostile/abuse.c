@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -168,29 +169,28 @@ static void map_race(void)
 	printf("odd results: %d\n", odd);
 }
 
-/* Threads at their limit when several ask for more at the same time. Prints how many there were. */
-static atomic_int bomb_go, bomb_done, bomb_n;
+/* Threads at their limit when several ask for more at the same time: each asks until it is refused.
+ * Prints how many were granted. */
+static atomic_int bomb_ready, bomb_go, bomb_refused, bomb_granted;
 
 static void *bomb_wait(void *arg)
 {
-	atomic_fetch_add(&bomb_n, 1);
-	while (!bomb_done)
-		usleep(1000);
-	return NULL;
+	for (;;)
+		pause();
+	return arg;
 }
 
 static void *bomb_start(void *arg)
 {
 	pthread_t t;
 
-	atomic_fetch_add(&bomb_n, 1);
+	atomic_fetch_add(&bomb_ready, 1);
 	while (!bomb_go)
-		;
+		sched_yield();
 	while (!pthread_create(&t, NULL, bomb_wait, NULL))
-		;
-	while (!bomb_done)
-		usleep(1000);
-	return NULL;
+		atomic_fetch_add(&bomb_granted, 1);
+	atomic_fetch_add(&bomb_refused, 1);
+	return bomb_wait(arg);
 }
 
 static void thread_race(void)
@@ -200,11 +200,12 @@ static void thread_race(void)
 
 	for (i = 0; i < 6; i++)
 		pthread_create(&t, NULL, bomb_start, NULL);
-	while (bomb_n < 6)
+	while (bomb_ready < 6)
 		usleep(1000);
 	bomb_go = 1;
-	usleep(500000);
-	printf("threads: %d\n", bomb_n + 1);
+	while (bomb_refused < 6)
+		usleep(1000);
+	printf("threads: %d\n", 1 + 6 + bomb_granted);
 	fflush(stdout);
 	_exit(0);
 }

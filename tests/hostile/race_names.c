@@ -1,6 +1,6 @@
 /* Names change while they are resolved: links flip between an allowed and a denied file, directories
  * trade places, the working directory moves. Whatever is opened must never be the denied file.
- * Argument: the directory that holds public and secret/key. */
+ * Arguments: the directory that holds public and secret/key, rounds. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +13,7 @@
 
 static atomic_int stop, leaks, reads;
 static char top[512];
+static int rounds;
 
 static void *flip_link(void *arg)
 {
@@ -57,7 +58,7 @@ static void *open_all(void *arg)
 {
 	int x = open("race/x", O_RDONLY | O_DIRECTORY);
 
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < rounds; i++) {
 		try_open(AT_FDCWD, "race/l", O_RDONLY);
 		try_open(AT_FDCWD, "race/l", O_RDWR | O_CREAT);
 		try_open(AT_FDCWD, "race/d/key", O_RDONLY);
@@ -81,9 +82,10 @@ int main(int argc, char **argv)
 	pthread_t flip, swap, open1, open2;
 	int fd;
 
-	if (argc != 2 || chdir(argv[1]))
+	if (argc != 3 || chdir(argv[1]))
 		return 2;
 	snprintf(top, sizeof(top), "%s", argv[1]);
+	rounds = atoi(argv[2]);
 	mkdir("race", 0755);
 	mkdir("race/good", 0755);
 	mkdir("race/x", 0755);

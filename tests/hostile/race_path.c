@@ -1,8 +1,9 @@
 /* One thread rewrites the path that another is passing to openat(2): a decision on one copy and an
- * action on another would open what the policy denies. Arguments: allowed file, denied file. */
+ * action on another would open what the policy denies. Arguments: allowed file, denied file, rounds. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,17 +22,18 @@ static void *flip(void *arg)
 
 int main(int argc, char **argv)
 {
-	int i, leaks = 0;
+	int i, leaks = 0, rounds;
 	char c;
 	pthread_t t;
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	good = argv[1];
 	evil = argv[2];
+	rounds = atoi(argv[3]);
 	strcpy(path, good);
 	pthread_create(&t, NULL, flip, NULL);
-	for (i = 0; i < 5000; i++) {
+	for (i = 0; i < rounds; i++) {
 		int fd = open(path, O_RDONLY);
 
 		if (fd < 0)

@@ -1,5 +1,6 @@
-/* Random memory, thread, futex and signal calls from threads that come and go, for some seconds.
- * Usage: stress SEED SECONDS [THREADS]. Prints "alive" when the sandbox and the program survived. */
+/* Random memory, thread, futex and signal calls from threads that come and go.
+ * Usage: stress SEED BODIES [THREADS]: BODIES threads in all, THREADS at a time and now and then more.
+ * Prints "alive" when the sandbox and the program survived. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -26,7 +27,7 @@
 #define THREADS	  24
 
 static uint8_t *arena;
-static atomic_int stop, alive;
+static atomic_int stop, alive, started;
 static int threads = 8, file, devnull, pipefd[2];
 static _Atomic uint32_t words[64]; /* futexes that all use */
 
@@ -230,6 +231,8 @@ static void thread_start(struct rnd *r)
 	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&t, &a, body, (void *)(uintptr_t)(r->s ^ rnd(r, 1000))))
 		atomic_fetch_sub(&alive, 1);
+	else
+		atomic_fetch_add(&started, 1);
 	pthread_attr_destroy(&a);
 }
 
@@ -298,20 +301,16 @@ static void set_up(void)
 int main(int argc, char **argv)
 {
 	struct rnd r = {.s = argc > 1 ? strtoull(argv[1], NULL, 0) : 1};
-	double seconds = argc > 2 ? atof(argv[2]) : 3;
-	struct timespec now, end;
+	int bodies = argc > 2 ? atoi(argv[2]) : 300;
 
 	if (argc > 3)
 		threads = atoi(argv[3]);
 	set_up();
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += (time_t)seconds;
-	do {
+	while (atomic_load(&started) < bodies) {
 		while (atomic_load(&alive) < threads)
 			thread_start(&r);
 		usleep(1000);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec < end.tv_sec);
+	}
 	if (write(1, "alive\n", 6) < 0)
 		return 1;
 	if (rnd(&r, 2))
