@@ -89,11 +89,14 @@
 #define RES_REQUEST	(RES + 256) /* seven words */
 #define RES_REPLY	(RES + 312)
 #define RES_HOT		(RES + 320) /* eight words */
-#define RES_SIZE	384
+#define RES_DIRECT	(RES + 384) /* eight words */
+#define RES_SIZE	448
 
 #define RES_F_XSAVE    1
 #define RES_F_FSGSBASE 2
 #define RES_F_SYSRET   4
+#define RES_F_LIVE     8  /* the vCPU has the app's vector state and FS base: load neither */
+#define RES_F_CR3      16 /* and its CR3 */
 
 #define RES_EV_SYSCALL	 1 /* the app's */
 #define RES_EV_EXCEPTION 2
@@ -157,6 +160,7 @@ struct ring_resident {
 	uint64_t request[7]; /* a host call of the sentry: number and arguments */
 	int64_t reply;
 	uint64_t hot[8]; /* host calls that are asked for by request, by number */
+	uint64_t direct[8]; /* calls of the app that go to the host at once, by number */
 };
 
 /* First page of a vCPU's block. IN: written by the host while the vCPU is outside the guest;
@@ -190,7 +194,8 @@ _Static_assert(RES_AT(app.rsp) == RES_RSP && RES_AT(app.r15) == RES_R15 &&
 		       RES_AT(flags) == RES_FLAGS && RES_AT(event) == RES_EVENT &&
 		       RES_AT(cr2) == RES_CR2 && RES_AT(pill_rip) == RES_PILL_RIP &&
 		       RES_AT(request) == RES_REQUEST && RES_AT(reply) == RES_REPLY &&
-		       RES_AT(hot) == RES_HOT && sizeof(struct ring_resident) == RES_SIZE,
+		       RES_AT(hot) == RES_HOT &&
+		       RES_AT(direct) == RES_DIRECT && sizeof(struct ring_resident) == RES_SIZE,
 	       "ring_resident");
 _Static_assert(sizeof(struct ring_cpu) <= 4096, "ring_cpu fits its page");
 _Static_assert(sizeof(struct ring_record) == 88, "ring_record");

@@ -34,7 +34,7 @@ int kvm_vcpu_fpu_get(struct platform_ctx *ctx, void *area)
 
 int platform_ctx_fpu_save(struct platform_ctx *ctx, void *area)
 {
-	if (!ctx->p->resident)
+	if (!ctx->p->resident || ctx->live)
 		return kvm_vcpu_fpu_get(ctx, area);
 	memcpy(area, ctx->app_fpu, platform_fpu_size(ctx->p));
 	return 0;
@@ -106,7 +106,7 @@ int platform_ctx_fpu_load(struct platform_ctx *ctx, const void *area)
 		kvm_fpu_init(p, &x);
 	if (!image_ok(p, b))
 		return -EINVAL;
-	if (p->resident) {
+	if (p->resident && !ctx->live) {
 		memcpy(ctx->app_fpu, &x, platform_fpu_size(p));
 		return 0;
 	}

@@ -166,7 +166,12 @@ struct platform_ctx {
 	size_t monitor_size;
 	void *app_fpu;
 	bool outside; /* a signal that is not a kick ended a stay */
+	bool direct;  /* the app's call came straight to host mode */
+	bool live;    /* since then the vCPU has the app's vector state, FS base and vcpu_root */
+	uint64_t vcpu_root;
 	uint64_t exits_at_event; /* stats.exits when the app's last event arrived */
+	uint64_t last_call;	 /* its number; UINT64_MAX: not a call */
+	uint8_t needs_host[512]; /* by number: how sure it is that a call needs the host */
 };
 
 /* Where SYSCALL goes. */

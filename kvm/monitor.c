@@ -22,6 +22,7 @@
 enum next {
 	GO_ON,	/* in the guest */
 	NATIVE, /* in host mode, with pill->native */
+	BACK,	/* in host mode, where kvm_pill_switch returns */
 };
 
 static const uint16_t hot_calls[] = {
@@ -233,11 +234,29 @@ static enum next exception(struct platform_ctx *ctx)
 	return GO_ON;
 }
 
+/* A system call of the app that the host is to see at once. Only the general registers are taken: the
+ * rest of the app's state stays in the vCPU. */
+static enum next direct(struct platform_ctx *ctx)
+{
+	const struct kvm_regs *r = &ctx->run->s.regs.regs;
+	const uint64_t *top = (const uint64_t *)((const uint8_t *)ctx->cpu + RING_CPU_STACK);
+	uint64_t rip = top[-2], rflags = top[-1];
+
+	ctx->cpu->res.app = (struct ring_regs){
+		r->rax, r->rbx, rip,	r->rdx, r->rsi, r->rdi, r->rbp, ctx->cpu->user_rsp, r->r8,
+		r->r9,	r->r10, rflags, r->r12, r->r13, r->r14, r->r15, rip,		    rflags,
+	};
+	ctx->direct = true;
+	return BACK;
+}
+
 static enum next halted(struct platform_ctx *ctx)
 {
 	switch (ctx->run->s.regs.regs.rip) {
 	case RING0_HALT_REQUEST_VA:
 		return request(ctx);
+	case RING0_HALT_DIRECT_VA:
+		return direct(ctx);
 	case RING0_HALT_RED_VA:
 		return red_pill(ctx);
 	case RING0_HALT_EXCEPTION_VA:
@@ -333,7 +352,7 @@ static enum next decode(struct platform_ctx *ctx, int r)
 }
 
 /* errno belongs to the sentry code that was interrupted, so nothing here may change it. */
-static void run_guest(struct platform_ctx *ctx)
+static enum next run_guest(struct platform_ctx *ctx)
 {
 	const uint64_t enter[7] = {SYS_ioctl, (uint64_t)ctx->fd, KVM_RUN};
 	enum next next;
@@ -352,6 +371,7 @@ static void run_guest(struct platform_ctx *ctx)
 		next = decode(ctx, r);
 		errno = saved;
 	} while (next == GO_ON);
+	return next;
 }
 
 /* ---- the two ways in ---- */
@@ -366,14 +386,15 @@ static void start_at(struct platform_ctx *ctx, uint64_t rip)
 	ctx->stats.blue_pills++;
 }
 
-/* Called by pill.S in host mode, on the monitor's stack. Returns for the red pill. */
-void kvm_pill_take(struct kvm_pill *pill)
+/* Called by pill.S in host mode, on the monitor's stack. Returns false for the red pill, and true when
+ * kvm_pill_switch is to return. */
+bool kvm_pill_take(struct kvm_pill *pill)
 {
 	struct platform_ctx *ctx = container_of(pill, struct platform_ctx, pill);
 
 	start_at(ctx, ctx->touched ? RING0_ENTER_VA : RING0_PILL_FIRST_VA);
 	ctx->touched = true;
-	run_guest(ctx);
+	return run_guest(ctx) == BACK;
 }
 
 static struct sigaction old_segv;
@@ -466,8 +487,13 @@ static void on_segv(int sig, siginfo_t *info, void *context)
 	ctx = container_of((struct kvm_pill *)g[REG_RDI], struct platform_ctx, pill);
 	copy_in(ctx, g);
 	ctx->cpu->res.pill_rip = (uint64_t)g[REG_RIP];
-	start_at(ctx, RING0_PILL_FAULT_VA);
-	run_guest(ctx);
+	/* where the vCPU still has the app's page table there is no sentry code to go on with */
+	start_at(ctx, ctx->live ? RING0_ENTER_VA : RING0_PILL_FAULT_VA);
+	if (run_guest(ctx) == BACK) {
+		g[REG_RIP] = *(greg_t *)ctx->cpu->res.sentry_rsp;
+		g[REG_RSP] = (greg_t)ctx->cpu->res.sentry_rsp + 8;
+		return;
+	}
 	copy_out(&ctx->pill.native, g);
 	copy_out_fpu(ctx, (uint8_t *)uc->uc_mcontext.fpregs);
 }

@@ -33,10 +33,14 @@ kvm_pill_switch:
 	mov PILL_STACK(%rdi), %rsp
 	push %rdi
 	sub $8, %rsp
-	call kvm_pill_take
+	call kvm_pill_take /* true: to back, in host mode */
 	add $8, %rsp
 	pop %rdi
-	jmp kvm_pill_native
+	test %al, %al
+	jz kvm_pill_native
+	mov PILL_RES(%rdi), %rsi
+	mov (RES_SENTRY_RSP - RES)(%rsi), %rsp
+	ret
 
 /* Faults in host mode; the handler continues the thread here, in ring 0. */
 kvm_pill_cli:

@@ -30,6 +30,7 @@
 #define PILL_RES      192
 
 #ifndef __ASSEMBLER__
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "abi/ring_abi.h"
@@ -54,7 +55,7 @@ _Static_assert(offsetof(struct kvm_pill, native.rflags) == PILL_RFLAGS &&
 	       "kvm_pill");
 
 void kvm_pill_switch(struct kvm_pill *pill);
-void kvm_pill_take(struct kvm_pill *pill); /* called by pill.S */
+bool kvm_pill_take(struct kvm_pill *pill); /* called by pill.S */
 extern const char kvm_pill_cli[];
 #endif
 #endif

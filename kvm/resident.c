@@ -45,7 +45,7 @@ int kvm_resident_setup(struct platform *p, struct sbx_err **e)
 	bool able = p->facts.tier0 && !p->facts.shadow && vectors_complete(p);
 	int r;
 
-	if (wanted != PLATFORM_RESIDENCY_GUEST)
+	if (wanted == PLATFORM_RESIDENCY_HOST)
 		return 0;
 	if (!able && wanted == PLATFORM_RESIDENCY_GUEST)
 		return sbx_err_set(e, "residency=guest: this machine's KVM %s; use host or auto",
@@ -69,13 +69,18 @@ int kvm_resident_load(struct platform_ctx *ctx)
 {
 	struct ring_resident *res = &ctx->cpu->res;
 	struct platform_regs *r = &ctx->regs;
-	bool sysret;
+	bool sysret, flush;
 
 	r->rflags = kvm_user_rflags(r->rflags);
 	sysret = r->rcx == r->rip && r->r11 == r->rflags && !(r->rflags & (RFLAGS_TF | RFLAGS_RF));
 	memcpy(&res->app, r, sizeof(*r));
 	res->app_cr3 = ctx->as->root;
-	res->flags = (res->flags & ~(uint64_t)RES_F_SYSRET) | (sysret ? RES_F_SYSRET : 0);
+	flush = atomic_exchange(&ctx->flush, 0) || ctx->vcpu_root != ctx->as->root;
+	res->flags &= ~(uint64_t)(RES_F_SYSRET | RES_F_LIVE | RES_F_CR3);
+	res->flags |= (sysret ? RES_F_SYSRET : 0) | (ctx->live ? RES_F_LIVE : 0) |
+		      (ctx->live && !flush ? RES_F_CR3 : 0);
+	ctx->stats.cr3_writes += !(res->flags & RES_F_CR3);
+	ctx->vcpu_root = ctx->as->root;
 	return 0;
 }
 
@@ -141,19 +146,47 @@ static bool enter(struct platform_ctx *ctx)
 	atomic_fetch_add(&ctx->guest_seq, 1);
 	go = !atomic_load(&ctx->kick);
 	if (go) {
-		atomic_store(&ctx->flush, 0); /* the CR3 write does it */
 		kvm_resident_load(ctx);
+		ctx->direct = false;
 		kvm_pill_switch(&ctx->pill);
+		ctx->live = ctx->direct;
+		ctx->stats.cr3_writes += !ctx->live;
 		take(ctx);
 	}
 	kvm_leave_guest(ctx);
 	return go;
 }
 
+/* A call that needed the host the last times it was made is better off going there at once: that
+ * saves two CR3 writes. Now and then it is made the other way again, to see if that is still so. */
+#define SURE  2
+#define RETRY 64
+
+static void learn(struct platform_ctx *ctx)
+{
+	uint64_t nr = ctx->last_call, bit = 1ull << (nr % 64), *word;
+	bool exited = ctx->stats.exits != ctx->exits_at_event;
+	uint8_t *n;
+
+	if (nr >= 512 || ctx->p->opts.residency == PLATFORM_RESIDENCY_GUEST)
+		return;
+	word = &ctx->cpu->res.direct[nr / 64];
+	n = &ctx->needs_host[nr];
+	if (!ctx->live && !exited)
+		*n = 0;
+	else if (++*n == SURE)
+		*word |= bit;
+	else if (*n == RETRY) {
+		*n = SURE - 1;
+		*word &= ~bit;
+	}
+}
+
 void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev)
 {
-	if (ctx->stats.forwarded + ctx->stats.faults > 0 && ctx->stats.exits == ctx->exits_at_event)
+	if (ctx->last_call && !ctx->live && ctx->stats.exits == ctx->exits_at_event)
 		ctx->stats.tier1++;
+	learn(ctx);
 	for (;;) {
 		enum exit_what w;
 
@@ -163,7 +196,6 @@ void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev)
 			kvm_interrupted_event(ctx, ev);
 			break;
 		}
-		ctx->stats.cr3_writes += 2;
 		memset(ev, 0, sizeof(*ev));
 		w = decode(ctx, ev);
 		if (w == EXIT_EVENT)
@@ -175,4 +207,5 @@ void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev)
 		}
 	}
 	ctx->exits_at_event = ctx->stats.exits;
+	ctx->last_call = ev->kind == PLATFORM_SYSCALL ? ctx->regs.rax : UINT64_MAX;
 }

@@ -269,6 +269,10 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	ctx->poked = 0; /* a signal to the last owner may have come too late to be taken */
 	ctx->spurious = 0;
 	ctx->mask_tid = 0;
+	ctx->live = false;
+	ctx->vcpu_root = 0;
+	ctx->last_call = 0;
+	memset(ctx->needs_host, 0, sizeof(ctx->needs_host));
 	ctx->flush = 1; /* a used vCPU may remember translations */
 	ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
 	ioctl(ctx->fd, KVM_SET_DEBUGREGS, &dr);
@@ -410,7 +414,7 @@ bool kvm_vcpu_in_user(struct platform_ctx *ctx)
 /* The app's bases: in the block, or in KERNEL_GS_BASE, while the sentry is in ring 0. */
 uint64_t platform_ctx_fsbase(struct platform_ctx *ctx)
 {
-	if (ctx->p->resident)
+	if (ctx->p->resident && !ctx->live)
 		return ctx->cpu->res.app_fs;
 	return msr_get(ctx, MSR_FS_BASE);
 }
@@ -431,7 +435,7 @@ static int base_set(struct platform_ctx *ctx, uint32_t msr, uint64_t v)
 
 int platform_ctx_set_fsbase(struct platform_ctx *ctx, uint64_t v)
 {
-	if (ctx->p->resident) {
+	if (ctx->p->resident && !ctx->live) {
 		if (v >= USER_END)
 			return -EPERM;
 		ctx->cpu->res.app_fs = v;

@@ -102,9 +102,16 @@ ring0_lstar_sentry_full:
 
 /* A system call for the sentry. RSP is at RIP and RFLAGS, all other registers are the app's. */
 	.globl ring0_leave_answered_swapped, ring0_leave_answered
+	.globl ring0_halt_direct
 ring0_leave_syscall:
 	movq $RES_EV_SYSCALL, CPU(RES_EVENT)
-	jmp leave_from_entry
+	cmp $512, %rax
+	jae leave_from_entry
+	bt %rax, CPU(RES_DIRECT)
+	jnc leave_from_entry
+	hlt /* the host takes the registers, and has the sentry go on in host mode */
+ring0_halt_direct:
+	jmp ring0_bug
 ring0_leave_answered_swapped:
 	swapgs
 ring0_leave_answered:
@@ -254,6 +261,8 @@ ring0_enter:
 	cmpl $0, CPU(RING_CPU_KICK)
 	jne ring0_enter_abort
 ring0_enter_begin:
+	testl $RES_F_LIVE, CPU(RES_FLAGS)
+	jnz 3f
 	mov CPU(RES_APP_FPU), %rdi
 	mov CPU(RES_XMASK), %eax
 	mov CPU(RES_XMASK + 4), %edx
@@ -266,9 +275,11 @@ ring0_fxrstor:
 	fxrstor64 (%rdi)
 1:	mov CPU(RES_APP_FS), %rax
 	fs_load
+3:	testl $RES_F_CR3, CPU(RES_FLAGS)
+	jnz 4f
 	mov CPU(RES_APP_CR3), %rax
 	mov %rax, %cr3
-	mov CPU(RES_RBX), %rbx
+4:	mov CPU(RES_RBX), %rbx
 	mov CPU(RES_RDX), %rdx
 	mov CPU(RES_RSI), %rsi
 	mov CPU(RES_RDI), %rdi
@@ -305,6 +316,8 @@ ring0_enter_abort_swapped:
 	swapgs
 ring0_enter_abort:
 	movq $RES_EV_KICKED, CPU(RES_EVENT)
+	testl $RES_F_LIVE, CPU(RES_FLAGS)
+	jnz leave_saved
 	mov CPU(RES_SENTRY_CR3), %rax
 	mov %rax, %cr3
 	mov CPU(RES_SENTRY_FS), %rax
