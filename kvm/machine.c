@@ -356,7 +356,7 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as)
 {
 	detach(ctx);
-	if (!ctx->p->resident)
+	if (!ctx->p->resident || ctx->live) /* the old tables may go away before the next entry */
 		kvm_vcpu_set_root(ctx, as->root);
 	ctx->as = as;
 	pthread_mutex_lock(&as->lock);

@@ -48,6 +48,7 @@ struct kvm_sentry_map {
 	uint64_t clock_start, clock_end; /* the vDSO, where it must not be executed in ring 0 */
 	struct range range[RANGES_MAX];
 	unsigned nranges;
+	int maps_fd;
 	char maps[MAPS_MAX];
 };
 
@@ -85,18 +86,16 @@ static uint64_t *block_entry(struct platform *p, uint64_t va)
 	return t ? &t[va >> 21 & 511] : NULL;
 }
 
-/* Reads /proc/self/maps into m->maps. */
+/* Reads /proc/self/maps into m->maps. The file stays open: a confined process may not open it. */
 static ssize_t read_maps(struct kvm_sentry_map *m)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	size_t n = 0;
 	ssize_t r;
 
-	if (fd < 0)
+	if (lseek(m->maps_fd, 0, SEEK_SET) < 0)
 		return -errno;
-	while (n < MAPS_MAX - 1 && (r = read(fd, m->maps + n, MAPS_MAX - 1 - n)) > 0)
+	while (n < MAPS_MAX - 1 && (r = read(m->maps_fd, m->maps + n, MAPS_MAX - 1 - n)) > 0)
 		n += (size_t)r;
-	close(fd);
 	m->maps[n] = 0;
 	return (ssize_t)n;
 }
@@ -341,7 +340,11 @@ int kvm_sentry_init(struct platform *p)
 	if (!m)
 		return -ENOMEM;
 	p->sentry = m;
+	m->maps_fd = -1;
 	pthread_mutex_init(&m->lock, NULL);
+	m->maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (m->maps_fd < 0)
+		return -errno;
 	m->pool = kvm_reserve(POOL_PAGES * PAGE, PROT_READ | PROT_WRITE);
 	if (!m->pool)
 		return -ENOMEM;
@@ -371,6 +374,7 @@ void kvm_sentry_fini(struct platform *p)
 {
 	if (!p->sentry)
 		return;
+	close(p->sentry->maps_fd);
 	if (p->sentry->pool)
 		munmap(p->sentry->pool, POOL_PAGES * PAGE);
 	munmap(p->sentry, sizeof(*p->sentry));
