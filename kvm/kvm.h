@@ -251,6 +251,7 @@ void kvm_sentry_fini(struct platform *p);
 bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error);
 /* Takes memory in that ring 0 must be able to touch without a fault. */
 bool kvm_sentry_cover(struct platform *p, const void *start, size_t len);
+const uint64_t *kvm_sentry_page(const struct platform *p, uint64_t entry); /* a page of the table */
 void kvm_sentry_window(struct platform *p, uint64_t off, uint64_t len);
 
 /* exit.c */

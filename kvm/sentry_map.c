@@ -57,6 +57,11 @@ static uint64_t *page_at(const struct kvm_sentry_map *m, uint64_t entry)
 	return m->pool + ((entry & PTE_ADDR) - POOL_GPA) / 8;
 }
 
+const uint64_t *kvm_sentry_page(const struct platform *p, uint64_t entry)
+{
+	return page_at(p->sentry, entry);
+}
+
 /* gpa of a zeroed table page, or 0. */
 static uint64_t page_alloc(struct kvm_sentry_map *m)
 {

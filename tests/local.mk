@@ -115,11 +115,13 @@ kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/outside.t tests/gu
 
 # The platform below the sentry.
 if HAVE_CMOCKA
-kvm_programs = tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_hostile
+kvm_programs = tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_resident tests/kvm/test_hostile
 check_PROGRAMS += $(kvm_programs)
 tests_kvm_test_tier0_LDADD = kvm/libkvm.a policy/libpolicy.a base/libbase.a $(CMOCKA_LIBS) \
 	$(MD_LIBS) -lpthread
+tests_kvm_test_resident_SOURCES = tests/kvm/test_resident.c tests/kvm/guest.c tests/kvm/guest.h
 tests_kvm_test_tables_SOURCES = tests/kvm/test_tables.c tests/kvm/guest.c tests/kvm/guest.h
+tests_kvm_test_resident_LDADD = $(tests_kvm_test_platform_LDADD)
 tests_kvm_test_tables_LDADD = $(tests_kvm_test_platform_LDADD)
 tests_kvm_test_hostile_LDADD = $(tests_kvm_test_platform_LDADD)
 tests_kvm_test_hostile_SOURCES = tests/kvm/test_hostile.c tests/kvm/guest.c tests/kvm/guest.h
