@@ -1,7 +1,8 @@
 #!/bin/sh
 # TAP: the tests that need KVM, inside a virtual machine whose KVM is AMD's (tools/svm-vm).
-# Usage: svm.t [full] [programs] [smap] [old]: the tests of the platform, guests and attacks; the
-# distribution's programs; those below the sentry on other CPUs.
+# Usage: svm.t [full] [host] [programs] [smap] [old]: the tests of the platform, guests and attacks, with
+# the sentry in ring 0 where the machine chooses it, and in the host; the distribution's programs; the
+# tests below the sentry on other CPUs.
 : "${srcdir:=.}" "${builddir:=.}"
 . "$srcdir/tests/lib.sh"
 here=$(cd "$srcdir" && pwd -P) build=$(cd "$builddir" && pwd -P)
@@ -29,6 +30,11 @@ cd "$build" || exit 1
 for t in $kvm_programs; do
 	one "$t" "./$t"
 done
+if [ "$SBX_RESIDENCY" = auto ]; then
+	for t in $kvm_programs; do
+		one "$t, entered by a fault" env SBX_RESIDENCY=guest SBX_PILL=fault "./$t"
+	done
+fi
 one "doctor" sh -c './sbx doctor >/tmp/doctor && grep -q "^Mode: hardware" /tmp/doctor && echo "ok 1 - hardware mode"'
 [ -n "$short" ] || one guest sh "$srcdir/tests/guest/run-guest"
 [ -n "$short" ] || one hostile sh "$srcdir/tests/hostile/run-hostile"
@@ -71,19 +77,20 @@ boot_programs() {
 		-e "LIMIT=240" -- sh "$dir/programs"
 }
 
-# boot MODEL NAME SHORT OPTIONS...: runs the script in the machine; its output goes to $dir/out.
+# boot MODEL NAME SHORT RESIDENCY OPTIONS...: runs the script in the machine; its output goes to $dir/out.
 boot() {
-	model=$1 name=$2 short=$3
-	shift 3
+	model=$1 name=$2 short=$3 residency=$4
+	shift 4
 	set -- "$@" -f "$build/sbx" -d "$here/examples/policies" -d "$here/tests" -d "$build/tests/guest" \
 		-d "$build/tests/hostile" -d "$dir"
-	for t in ${KVM_PROGRAMS:-tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_hostile}; do
+	for t in ${KVM_PROGRAMS:-tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_resident tests/kvm/test_hostile}; do
 		[ -x "$build/$t" ] && set -- "$@" -f "$build/$t" && programs="$programs $t"
 	done
-	for t in timeout realpath diff cmp mktemp cp rm; do
+	for t in env timeout realpath diff cmp mktemp cp rm; do
 		set -- "$@" -f "$(command -v $t)"
 	done
 	machine "$name" -c "$model" "$@" -e "kvm_programs=$programs" -e "short=$short" \
+		-e "SBX_RESIDENCY=$residency" \
 		-e "build=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
 		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" \
 		-e "LIMIT=240" -- \
@@ -142,14 +149,15 @@ report() {
 }
 
 # Everything once, then what depends on the CPU on two other models.
-if [ $# = 0 ]; then set -- full programs smap old; fi
+if [ $# = 0 ]; then set -- full host programs smap old; fi
 for m; do
 	programs=
 	case $m in
-	full) boot max,-la57,-smap svm "" ;; # see svm-vm -c
+	full) boot max,-la57,-smap svm "" auto ;; # see svm-vm -c
+	host) boot max,-la57,-smap "svm, sentry in the host" "" host ;;
 	programs) boot_programs ;;
-	smap) boot max,-la57 "svm with smap" short ;;
-	old) boot qemu64,+svm,+npt "old svm" short ;;
+	smap) boot max,-la57 "svm with smap" short auto ;;
+	old) boot qemu64,+svm,+npt "old svm" short auto ;;
 	esac
 done
 tap_end
