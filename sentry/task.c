@@ -153,7 +153,9 @@ uncount:
 	return NULL;
 }
 
-/* Unlinks t from its process; true for the last one. */
+/* Unlinks t from its process; true for the last one. Nobody can find t to kick it any more: the list
+ * was the way. The context goes before others may see that t is gone: then they may destroy the address
+ * space it is in. References keep the struct. */
 static bool unlink_task(struct task *t)
 {
 	struct proc *p = t->proc;
@@ -162,6 +164,7 @@ static bool unlink_task(struct task *t)
 	signal_retarget(t, ~0ull);
 	pthread_mutex_lock(&p->lock);
 	list_del(&t->node);
+	platform_ctx_destroy(&t->ctx);
 	p->dead_cpu_ns += t->host_tid ? task_cpu_ns(t) : 0;
 	last = --p->nr_tasks == 0;
 	pthread_mutex_unlock(&p->lock);
@@ -175,7 +178,6 @@ void task_discard(struct task *t)
 	t->exiting = true;
 	unlink_task(t);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
-	platform_ctx_destroy(&t->ctx);
 	task_put(t);
 }
 
@@ -220,11 +222,6 @@ static void task_exit(struct task *t)
 	timers_task_exit(t);
 	add_counters(t);
 	last = unlink_task(t);
-	/* Nobody can find t to kick it any more: the list was the way. References keep the struct.
-	 */
-	pthread_mutex_lock(&p->lock);
-	platform_ctx_destroy(&t->ctx);
-	pthread_mutex_unlock(&p->lock);
 	if (last)
 		proc_ended(p);
 	current = NULL;
