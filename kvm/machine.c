@@ -195,6 +195,17 @@ static int reserve_window(struct platform *p, size_t max)
 	return p->window_kind ? 0 : -ENOMEM;
 }
 
+/* KVM would replace an app's VMCALL by VMMCALL, or the reverse, in the app's memory; where that is
+ * not writable the app would see a page fault. Asked not to, it gives the fault that the CPU gives. */
+static void leave_hypercalls(struct platform *p)
+{
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_DISABLE_QUIRKS2,
+				     .args = {KVM_X86_QUIRK_FIX_HYPERCALL_INSN}};
+
+	if (extension(p->kvm_fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
+		ioctl(p->vm_fd, KVM_ENABLE_CAP, &cap);
+}
+
 static int create_vm(struct platform *p, struct sbx_err **e)
 {
 	do {
@@ -203,6 +214,7 @@ static int create_vm(struct platform *p, struct sbx_err **e)
 	if (p->vm_fd < 0)
 		return sbx_err_errno(e, errno, "/dev/kvm: creating a virtual machine");
 	fcntl(p->vm_fd, F_SETFD, FD_CLOEXEC);
+	leave_hypercalls(p);
 	p->run_size = (size_t)ioctl(p->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	return 0;
 }
