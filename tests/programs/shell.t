@@ -135,6 +135,27 @@ fi
 if have python3; then
 	same "python3: subprocess and multiprocessing" $shell -- /usr/bin/python3 sub.py
 fi
+if have node; then
+	cat >child.js <<'S'
+const { execSync, fork, spawn } = require('child_process');
+if (process.argv[2] === 'child') {
+	process.send({ n: 42 });
+	setInterval(() => {}, 1000);
+} else {
+	console.log(execSync('echo hi | tr a-z A-Z').toString().trim());
+	const c = spawn('sh', ['-c', 'read x; echo "got $x"; exit 3']);
+	c.stdout.on('data', d => console.log(d.toString().trim()));
+	c.on('exit', (code, sig) => {
+		console.log('exit', code, sig);
+		const f = fork(__filename, ['child']);
+		f.on('message', m => { console.log('message', m.n); f.kill(); });
+		f.on('exit', (code, sig) => console.log('exit', code, sig));
+	});
+	c.stdin.write('abc\n');
+}
+S
+	same "node: child processes" $shell -- /usr/bin/node child.js
+fi
 if have make && have gcc; then
 	LIMIT=300
 	AFTER='cd proj && ls && ./prog && sha256sum libf.a prog'
