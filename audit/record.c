@@ -41,7 +41,8 @@ struct audit_log {
 };
 
 static const char *const verb_names[] = {"read",   "list",   "stat", "write", "append",
-					 "create", "delete", "exec", "link",  "connect"};
+					 "create", "delete", "exec", "link",  "connect",
+					 "start"};
 
 void audit_describe_verbs(struct buf *b, uint32_t verbs)
 {
@@ -284,8 +285,10 @@ static void put_hints(struct buf *b, const struct audit_log *log, const struct a
 			risk = audit_risk_path(ev->path);
 		have = pol_near_path(log->image, ev->verbs, ev->path, strlen(ev->path), &near);
 		buf_puts(&fix, "files: ");
-		audit_describe_verbs(&fix, ev->verbs);
+		audit_describe_verbs(&fix, ev->verbs & POL_V_ALL);
 		buf_printf(&fix, " %s", ev->path);
+		if (ev->verbs & POL_V_START)
+			buf_printf(&fix, "; exec: run %s as self", ev->path);
 	} else if (ev->obj == AUDIT_OBJ_NET) {
 		have = pol_near_net(log->image, ev->nverb, ev->addr, &near);
 		buf_puts(&fix, "net: ");

@@ -133,8 +133,6 @@ static void refuse_unenforced(struct unit *u, const struct pol_ast *f)
 		resolve_unenforced(u, f->phases_span, "phases");
 	if (f->programs)
 		resolve_unenforced(u, f->programs_span, "programs");
-	if (f->exec)
-		resolve_unenforced(u, f->exec_span.line ? f->exec_span : f->exec->span, "exec");
 }
 
 static void digest_text(struct unit *u, const struct pol_param *params, size_t nr_params)
@@ -190,6 +188,7 @@ static void compile_unit(struct unit *u, const struct pol_param *params, size_t 
 			rules_check(u, &calls[nr]);
 	codegen_calls(u, calls);
 	files_compile(u);
+	exec_compile(u);
 	net_compile(u);
 	digest_text(u, params, nr_params);
 	free(calls);

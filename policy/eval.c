@@ -271,7 +271,7 @@ void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, 
 		   size_t len, struct pol_verdict *v)
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path), *first = NULL;
-	uint32_t bit = 1u << clamp_phase(img, phase), want = verbs & POL_V_ALL;
+	uint32_t bit = 1u << clamp_phase(img, phase), want = verbs & POL_V_ANY;
 	uint8_t log = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && want; i++, e++) {

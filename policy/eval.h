@@ -98,7 +98,9 @@ enum pol_verb {
 	POL_V_EXEC = 1 << 7,
 	POL_V_LINK = 1 << 8,
 	POL_V_CONNECT = 1 << 9,
-	POL_V_ALL = (1 << 10) - 1
+	POL_V_ALL = (1 << 10) - 1, /* those that `files:` knows */
+	POL_V_START = 1 << 10,	   /* of `exec:`: to be started as a program */
+	POL_V_ANY = POL_V_ALL | POL_V_START
 };
 
 /* The files gate: may every verb in verbs be used on the canonical absolute path? The verdict is

@@ -197,6 +197,7 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 	for (unsigned i = 0; i < w->d->nargs && r->v.action == POL_ALLOW; i++) {
 		const struct sys_arg *sa = &w->d->arg[i];
 		const char *text = w->arg[i].text;
+		struct pol_config cfg;
 		struct pol_addr addr;
 		struct pol_verdict v;
 
@@ -211,6 +212,9 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 				    "a path in a test is absolute, without \".\", \"..\" or \"//\"";
 				return false;
 			}
+			pol_image_config(w->img, &cfg);
+			if (sa->role == PATH_exec && cfg.has_exec)
+				verbs |= POL_V_START;
 			if (verbs & POL_V_APPEND &&
 			    pol_path_verbs(w->img, phase, text, strlen(text)) & POL_V_WRITE)
 				verbs = (verbs & ~(uint32_t)POL_V_APPEND) | POL_V_WRITE;

@@ -226,6 +226,66 @@ static void emit_shown(struct table *t, const struct entry *scratch)
 	}
 }
 
+/* ---- exec ---- */
+
+/* What is not enforced yet of a statement: rules of their own, and conditions on arguments. */
+static bool exec_enforced(struct unit *u, const struct ast_exec *x)
+{
+	if (x->has_argv) {
+		resolve_unenforced(u, x->span, "argv");
+		return false;
+	}
+	if (x->kind == AST_EXEC_RUN && strcmp(x->as_program->text, "self") != 0) {
+		resolve_unenforced(u, x->as_program->span, "as a program of its own");
+		return false;
+	}
+	return true;
+}
+
+static void add_exec(struct table *t, const struct ast_exec *x)
+{
+	struct unit *u = t->u;
+	struct img_verdict v = {.action = POL_ALLOW,
+				.gate = POL_GATE_FILES,
+				.rule = resolve_rule(u, x->span, &x->notes)};
+	struct pattern p;
+
+	resolve_notes(u, &x->notes);
+	if (!exec_enforced(u, x))
+		return;
+	if (x->kind == AST_EXEC_DENY) {
+		v.action = POL_DENY;
+		v.flags = POL_F_LOG;
+		if (!resolve_errno(u, x->as, EPERM, &v.value))
+			return;
+	}
+	if (x->notes.audit)
+		v.flags |= POL_F_LOG;
+	if (x->notes.quiet)
+		v.flags = POL_F_QUIET;
+	for (const struct ast_path *path = x->paths; path; path = path->next)
+		if (resolve_path(u, path, false, &p))
+			add(t, &p, POL_V_START, &v, path->span);
+}
+
+void exec_compile(struct unit *u)
+{
+	struct table t = {.u = u};
+
+	for (unsigned f = 0; f < u->nr_files; f++) {
+		for (const struct ast_exec *x = u->files[f]->exec; x; x = x->next) {
+			u->build.head.cfg.flags |= IMG_HAS_EXEC;
+			add_exec(&t, x);
+		}
+	}
+	check_overlaps(&t);
+	if (t.n)
+		qsort(t.e, t.n, sizeof(*t.e), by_order);
+	for (size_t i = 0; i < t.n; i++)
+		emit(u, &t.e[i].pat, t.e[i].verbs, &t.e[i].v);
+	free(t.e);
+}
+
 void files_compile(struct unit *u)
 {
 	struct table t = {.u = u};

@@ -194,7 +194,7 @@ static bool check_patterns(struct check *c)
 			return flaw(c, "pattern");
 	for (uint32_t i = 0; i < img->paths.count; i++)
 		if (!pattern_ok(img, &e[i].pat) || !verdict_ok(img, &e[i].v) ||
-		    e[i].v.action == POL_EMULATE || (e[i].verbs & ~POL_V_ALL))
+		    e[i].v.action == POL_EMULATE || (e[i].verbs & ~POL_V_ANY))
 			return flaw(c, "files entry");
 	for (uint32_t i = 0; i < img->nets.count; i++) {
 		unsigned bits = n[i].family == 4 ? 32 : n[i].family == 6 ? 128 : 0;
@@ -230,7 +230,7 @@ static bool check_rest(struct check *c)
 		if (!string_ok(img, cfg->uname[i]))
 			return flaw(c, "uname");
 	if (!string_ok(img, cfg->name) || !string_ok(img, cfg->abi) ||
-	    (cfg->flags & ~(IMG_HAS_UNAME | IMG_HAS_IDS)))
+	    (cfg->flags & ~(IMG_HAS_UNAME | IMG_HAS_IDS | IMG_HAS_EXEC)))
 		return flaw(c, "configuration");
 	return true;
 }
@@ -349,6 +349,7 @@ void pol_image_config(const struct pol_image *img, struct pol_config *out)
 	    .uname_machine = string_or_null(img, c->uname[4]),
 	    .uname_domain = string_or_null(img, c->uname[5]),
 	    .has_ids = c->flags & IMG_HAS_IDS,
+	    .has_exec = c->flags & IMG_HAS_EXEC,
 	    .uid = c->uid,
 	    .gid = c->gid,
 	    .cpus = c->cpus,
@@ -393,7 +394,7 @@ size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_gra
 
 		out->root = string_at(img, p->pat.str);
 		out->root_len = pol_grant_root(out->root, p->pat.len, p->pat.literal);
-		out->verbs = p->verbs;
+		out->verbs = p->verbs & POL_V_ALL;
 		out->allows = p->v.action == POL_ALLOW;
 		out->rule = p->v.rule;
 	}
@@ -408,6 +409,8 @@ bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len)
 		const char *text = string_at(img, p->pat.str);
 		size_t fixed = p->pat.literal;
 
+		if (!(p->verbs & POL_V_ALL))
+			continue;
 		if (fixed > len) { /* begins below path? */
 			if (!memcmp(text, path, len) && text[len] == '/')
 				return false;

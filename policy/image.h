@@ -40,6 +40,7 @@ struct pol_config {
 	const char *uname_sysname, *uname_nodename, *uname_release, *uname_version, *uname_machine,
 	    *uname_domain; /* NULL: the default */
 	bool has_ids;
+	bool has_exec; /* programs need POL_V_START to be started */
 	uint32_t uid, gid;
 	uint32_t cpus; /* 0: as the host */
 	bool net_any;  /* some net rule grants something */

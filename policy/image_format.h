@@ -124,7 +124,7 @@ struct img_rule {
 	uint32_t line, column;
 };
 
-enum img_config_flags { IMG_HAS_UNAME = 1, IMG_HAS_IDS = 2 };
+enum img_config_flags { IMG_HAS_UNAME = 1, IMG_HAS_IDS = 2, IMG_HAS_EXEC = 4 };
 
 struct img_config {
 	uint32_t name, abi; /* strings */

@@ -9,7 +9,8 @@
 
 /* In the order of enum pol_verb. */
 static const char *const verb_names[] = {"read",   "list",   "stat", "write", "append",
-					 "create", "delete", "exec", "link",  "connect"};
+					 "create", "delete", "exec", "link",  "connect",
+					 "start"};
 
 static void list_verbs(uint32_t verbs, struct buf *b)
 {
@@ -60,7 +61,8 @@ bool pol_near_path(const struct pol_image *img, uint32_t verbs, const char *path
 	for (uint32_t i = 0; i < img->paths.count; i++, e++) {
 		size_t n = shared(path, len, strings + e->pat.str, e->pat.literal);
 
-		if (e->v.action != POL_ALLOW || !(e->verbs & ~(uint32_t)POL_V_STAT))
+		if (e->v.action != POL_ALLOW || !(e->verbs & ~(uint32_t)POL_V_STAT) ||
+		    !(e->verbs & POL_V_START) != !(verbs & POL_V_START))
 			continue;
 		if (!other && (verbs & ~e->verbs) && img_test_pattern(img, &e->pat, path, len))
 			other = e;

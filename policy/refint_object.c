@@ -339,6 +339,33 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 	}
 }
 
+/* The same for a program of `exec:`. */
+static void look_exec(const struct refint *r, const char *path, struct best *b)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files), order = 0;
+	static struct text t;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (const struct ast_exec *x = files[i]->exec; x; x = x->next) {
+			struct best new = {.found = true, .grant = x->kind == AST_EXEC_RUN};
+			struct ast_file same = {.kind = new.grant ? AST_FILE_GRANT : AST_FILE_DENY,
+						.span = x->span,
+						.as = x->as,
+						.notes = x->notes};
+
+			file_verdict(r, &same, &new.v);
+			for (const struct ast_path *p = x->paths; p; p = p->next) {
+				new.order = order++;
+				expand(r, p, false, &t);
+				new.w = weigh(&t);
+				if (matches(&t, path))
+					offer(b, &new);
+			}
+		}
+	}
+}
+
 void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
 		 struct refint_verdict *v)
 {
@@ -347,12 +374,17 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 	uint8_t flags = 0;
 	bool missing = false;
 
-	for (uint32_t verb = 1; verb < POL_V_ALL && copy; verb <<= 1) {
+	for (uint32_t verb = 1; verb <= POL_V_START && copy; verb <<= 1) {
 		struct best b = {0};
 
 		if (!(verbs & verb))
 			continue;
-		look(r, verb, copy, &b);
+		if (verb == POL_V_START && worst.found)
+			break; /* files: is asked first */
+		if (verb == POL_V_START)
+			look_exec(r, copy, &b);
+		else
+			look(r, verb, copy, &b);
 		if (b.hidden) {
 			refint_default(r, false, &b.v);
 			b.v.gate = POL_GATE_FILES;

@@ -131,6 +131,7 @@ void rules_check(struct unit *u, const struct rcall *call);
 
 void codegen_calls(struct unit *u, const struct rcall calls[IMG_CALLS]);
 void files_compile(struct unit *u);
+void exec_compile(struct unit *u); /* after files_compile */
 void net_compile(struct unit *u);
 
 /* ---- compile.c ---- */

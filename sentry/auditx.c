@@ -98,7 +98,8 @@ void auditx_file(struct task *t, const struct sysargs *a, const struct pol_verdi
 	files_event(t, a, v, verbs, f->path, NULL);
 }
 
-void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_verdict *v)
+void auditx_exec(struct task *t, const char *path, const char *asked, uint32_t verbs,
+		 const struct pol_verdict *v)
 {
 	struct audit_arg_text text[SYS_MAX_ARGS] = {{.str = asked}};
 	const uint64_t raw[6] = {0};
@@ -110,7 +111,7 @@ void auditx_exec(struct task *t, const char *path, const char *asked, const stru
 	fill(t, &ev, SYS_execve);
 	ev.verdict = *v;
 	ev.obj = AUDIT_OBJ_FILE;
-	ev.verbs = POL_V_EXEC;
+	ev.verbs = verbs;
 	ev.path = path;
 	ev.asked = asked;
 	audit_args(&b, sysdesc_by_nr(SYS_execve), raw, text);

@@ -99,7 +99,7 @@ static int resolve_scripts(struct loading *l)
 		ret = script_argv(l, interp, arg, script);
 		if (ret < 0)
 			return ret;
-		ret = l->a->open_exec(l->a->open_arg, interp, &next);
+		ret = l->a->open_exec(l->a->open_arg, interp, true, &next);
 		if (ret < 0)
 			return fail(l, -ret, "the script's interpreter cannot be opened");
 		file_put(l->exe);
@@ -182,7 +182,7 @@ static int load_interp(struct mm *mm, struct loading *l, const struct elf_image 
 
 	if (ret < 0)
 		return ret;
-	ret = l->a->open_exec(l->a->open_arg, path, &f);
+	ret = l->a->open_exec(l->a->open_arg, path, false, &f);
 	if (ret < 0)
 		return fail(l, -ret, "the program's interpreter (dynamic loader) cannot be opened");
 	ret = parse(l, f, &interp->img);

@@ -95,9 +95,9 @@ struct loader_args {
 	const char *const *envp;
 	uint32_t uid, gid;
 	uint64_t hwcap2;
-	/* Opens an interpreter (PT_INTERP, or after "#!") through the policy's exec verb.
-	 * 0 with *out referenced, or -errno. */
-	int (*open_exec)(void *arg, const char *path, struct file **out);
+	/* Opens an interpreter through the policy's exec verb; program: the one after "#!", which is a
+	 * program that is started, not PT_INTERP. 0 with *out referenced, or -errno. */
+	int (*open_exec)(void *arg, const char *path, bool program, struct file **out);
 	void *open_arg;
 };
 struct loader_result {

@@ -269,9 +269,10 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 
 /* ---- the program ---- */
 
-static int open_exec_cb(void *arg, const char *path, struct file **out)
+/* The first program is the user's choice: `exec:` is about what it starts. */
+static int open_exec_cb(void *arg, const char *path, bool program, struct file **out)
 {
-	return vfs_open_exec(arg, path, out);
+	return vfs_open_exec(arg, path, false, out);
 }
 
 static const char *env_value(const char *const *envp, const char *name)
@@ -292,14 +293,14 @@ static int search_path(struct task *t, const struct sandbox_opts *o, char **path
 
 	if (strchr(o->program, '/')) {
 		*path = strdup(o->program);
-		return *path ? vfs_open_exec(t, *path, out) : -ENOMEM;
+		return *path ? vfs_open_exec(t, *path, false, out) : -ENOMEM;
 	}
 	for (dirs = dirs ? dirs : "/usr/bin:/bin"; dirs; dirs = *end ? end + 1 : NULL) {
 		end = strchrnul(dirs, ':');
 		if (asprintf(path, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "",
 			     o->program) < 0)
 			return -ENOMEM;
-		r = vfs_open_exec(t, *path, out);
+		r = vfs_open_exec(t, *path, false, out);
 		if (!r)
 			return 0;
 		free(*path);

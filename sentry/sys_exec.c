@@ -30,9 +30,9 @@ struct exec {
 	struct mm *mm;
 };
 
-static int open_exec(void *arg, const char *path, struct file **out)
+static int open_exec(void *arg, const char *path, bool program, struct file **out)
 {
-	return vfs_open_exec(arg, path, out);
+	return vfs_open_exec(arg, path, program, out);
 }
 
 /* ---- arguments ---- */

@@ -519,10 +519,11 @@ int vfs_open_program(struct task *t, const struct vpath *v, struct file **out)
 	return r ? r : vfs_open(t, v->node, v->path, O_RDONLY, out);
 }
 
-int vfs_open_exec(struct task *t, const char *path, struct file **out)
+int vfs_open_exec(struct task *t, const char *path, bool program, struct file **out)
 {
 	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
 	struct pol_verdict verdict = {.action = POL_ALLOW};
+	uint32_t verbs = POL_V_EXEC | (program && sandbox.config.has_exec ? POL_V_START : 0);
 	int r;
 
 	if (!v)
@@ -531,8 +532,8 @@ int vfs_open_exec(struct task *t, const char *path, struct file **out)
 	if (r)
 		return r;
 	if (sandbox.image) {
-		vfs_judge(v->path, v->path_len, POL_V_EXEC, &verdict);
-		auditx_exec(t, v->path, path, &verdict);
+		vfs_judge(v->path, v->path_len, verbs, &verdict);
+		auditx_exec(t, v->path, path, verbs, &verdict);
 	}
 	if (verdict.action != POL_ALLOW)
 		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;

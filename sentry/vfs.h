@@ -172,8 +172,9 @@ void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict 
 /* All verbs that the path has, in the same way. */
 uint32_t vfs_verbs(const char *path, size_t len);
 
-/* Opens a program or interpreter by host rules: canonical path judged with verb exec. */
-int vfs_open_exec(struct task *t, const char *path, struct file **out);
+/* Opens a program (which `exec:` must let start, too) or a program's interpreter: canonical path judged
+ * with verb exec. */
+int vfs_open_exec(struct task *t, const char *path, bool program, struct file **out);
 
 /* Opens the program that a path argument resolved to and that was judged, for execve. */
 int vfs_open_program(struct task *t, const struct vpath *v, struct file **out);

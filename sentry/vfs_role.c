@@ -277,7 +277,7 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 	case PATH_access:
 		return access_verbs(a, p);
 	case PATH_exec:
-		return POL_V_EXEC;
+		return POL_V_EXEC | (sandbox.config.has_exec ? POL_V_START : 0);
 	case PATH_mkdir:
 	case PATH_mknod:
 	case PATH_symlink:

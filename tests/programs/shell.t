@@ -170,4 +170,18 @@ if have git; then
 		cp -r ../proj/*.c . && git add . && git commit -q -m first && echo x >>f1.c && git commit -qam second && git log --format="%h %s" &&
 		cd .. && git clone -q r c && cd c && git log --oneline && git gc -q && git fsck && git diff HEAD~1 | cat'
 fi
+# What may be started, whatever files: grants.
+sed 's|^rules:|exec: \|\n  run /usr/bin/** /bin/** ${work}/*.sh as self\n  deny /usr/bin/whoami as EACCES because "nobody asks"\nrules:|' \
+	"$policies/shell.pol" >"$dir/exec.pol"
+cd "$dir" || exit 1
+printf '#!/bin/sh\necho script\n' >yes.sh
+printf '#!/usr/bin/whoami\n' >no.sh
+cp /bin/true prog
+chmod +x yes.sh no.sh prog
+printf 'script\n126 126 126 126\n' >expected
+"$SBX" run --policy exec.pol --param "work=$dir" --log exec.log /bin/sh -c './yes.sh; whoami; a=$?; ./no.sh; b=$?
+	./prog; c=$?; /lib64/ld-linux-x86-64.so.2 /usr/bin/whoami; echo $a $b $c $?' >out 2>err
+cmp -s out expected && tap_ok "exec: says what may be started" || tap_not_ok "exec: says what may be started" out
+grep -q '"verb":"exec,start".*nobody asks' exec.log && tap_ok "the log names the rule of exec:" ||
+	tap_not_ok "the log names the rule of exec:" exec.log
 tap_end

@@ -334,6 +334,19 @@ static void put_files(struct buf *b)
 	}
 }
 
+static void put_exec(struct buf *b)
+{
+	unsigned n = 1 + pick(5);
+
+	buf_puts(b, "exec: |\n");
+	for (unsigned i = 0; i < n; i++) {
+		if (chance(65))
+			buf_printf(b, "  run %s %s as self%s\n", PICK(patterns), PICK(patterns), notes());
+		else
+			buf_printf(b, "  deny %s%s\n", PICK(patterns), chance(50) ? " as EIO" : "");
+	}
+}
+
 static const char *const nets[] = {
     "tcp 10.0.0.0/8:*",
     "tcp 10.0.0.5:22",
@@ -387,6 +400,8 @@ static void make_used(bool *used)
 	buf_puts(&b, "sbx: 1\n");
 	if (chance(50))
 		put_files(&b);
+	if (chance(20))
+		put_exec(&b);
 	buf_puts(&b, "rules: |\n");
 	put_named(&b, NULL, used);
 	put_nevers(&b);
@@ -412,6 +427,8 @@ void random_policy(struct buf *b)
 		put_files(b);
 	if (chance(60))
 		put_net(b);
+	if (chance(40))
+		put_exec(b);
 	put_rules(b, used);
 }
 
