@@ -1,9 +1,11 @@
 /* Futexes by the raw call: waiting, waking, requeueing, operations, timeouts, robust lists. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,15 +30,32 @@ struct job {
 	int op;
 	uint32_t bits;
 	long result;
+	atomic_int tid;
 };
 
 static void *wait_job(void *arg)
 {
 	struct job *j = arg;
 
+	j->tid = (int)syscall(SYS_gettid);
 	j->result = futex(j->p, j->op, 0, NULL, NULL, j->bits);
 	woken++;
 	return NULL;
+}
+
+/* Says /proc that the thread sleeps? */
+static bool asleep(int tid)
+{
+	char name[64], line[128] = "", *p;
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/stat", tid);
+	fd = open(name, O_RDONLY);
+	if (fd < 0 || read(fd, line, sizeof(line) - 1) <= 0)
+		return false;
+	close(fd);
+	p = strrchr(line, ')');
+	return p && p[2] == 'S';
 }
 
 static void start(pthread_t *th, struct job *j, int n)
@@ -44,7 +63,10 @@ static void start(pthread_t *th, struct job *j, int n)
 	woken = 0;
 	for (int i = 0; i < n; i++)
 		pthread_create(&th[i], NULL, wait_job, &j[i]);
-	usleep(50000);
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < 4000 && !asleep(j[i].tid); k++)
+			usleep(1000);
+	usleep(20000);
 }
 
 static void settle(const char *what, int want)
@@ -79,7 +101,7 @@ static void test_wake(void)
 	struct job j[6];
 
 	for (int i = 0; i < 6; i++)
-		j[i] = (struct job){&a, FUTEX_WAIT_BITSET_PRIVATE, 1u << (i % 3), 0};
+		j[i] = (struct job){&a, FUTEX_WAIT_BITSET_PRIVATE, 1u << (i % 3), 0, 0};
 	start(th, j, 6);
 	printf("shared wake of private waiters: %ld\n", futex(&a, FUTEX_WAKE, 10, NULL, NULL, 0));
 	printf("bit 0: %ld\n", futex(&a, FUTEX_WAKE_BITSET_PRIVATE, 10, NULL, NULL, 1));
@@ -101,7 +123,7 @@ static void test_requeue(void)
 	struct job j[5];
 
 	for (int i = 0; i < 5; i++)
-		j[i] = (struct job){&a, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0};
+		j[i] = (struct job){&a, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0, 0};
 	start(th, j, 5);
 	printf("wrong value: %ld\n", futex(&a, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &b, 9));
 	printf("cmp_requeue: %ld\n", futex(&a, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &b, 0));
@@ -119,8 +141,8 @@ static void test_requeue(void)
 static void test_wake_op(void)
 {
 	pthread_t th[2];
-	struct job j[2] = {{&a, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0},
-			   {&b, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0}};
+	struct job j[2] = {{&a, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0, 0},
+			   {&b, FUTEX_WAIT_BITSET_PRIVATE, ~0u, 0, 0}};
 
 	b = 0;
 	start(th, j, 2);
@@ -142,7 +164,7 @@ static void test_shared(void)
 	_Atomic uint32_t *m =
 	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pthread_t th;
-	struct job j = {m, FUTEX_WAIT_BITSET, ~0u, 0};
+	struct job j = {m, FUTEX_WAIT_BITSET, ~0u, 0, 0};
 
 	start(&th, &j, 1);
 	printf("shared: %ld\n", futex(m, FUTEX_WAKE, 1, NULL, NULL, 0));
