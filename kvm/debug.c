@@ -106,3 +106,52 @@ int kvm_debug_count(struct platform_ctx *ctx, unsigned *count)
 	ctx->broken = true; /* its flags are the debugger's now: not for another owner */
 	return r < 0 ? r : err < 0 ? err : r;
 }
+
+int kvm_trace_start(struct platform_ctx *ctx, void (*step)(void *arg, const struct kvm_step *),
+		    void *arg)
+{
+	int r;
+
+	if (!ctx->p->resident)
+		return -ENOTSUP;
+	r = kvm_vcpu_trap_entry(ctx, true);
+	if (r < 0)
+		return r;
+	ctx->run->kvm_valid_regs |= KVM_SYNC_X86_SREGS;
+	ctx->trace_arg = arg;
+	ctx->trace = step;
+	kvm_host_mode(); /* the next entry is armed */
+	return 0;
+}
+
+void kvm_trace_stop(struct platform_ctx *ctx)
+{
+	kvm_host_mode();
+	ctx->trace = NULL;
+	ctx->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+	arm(ctx, false);
+	kvm_vcpu_trap_entry(ctx, false);
+}
+
+/* Registers set from here would lose the trap flag that arming sets, so they go first. */
+void kvm_trace_arm(struct platform_ctx *ctx)
+{
+	if (ctx->run->kvm_dirty_regs) {
+		ctx->run->kvm_dirty_regs = 0;
+		ioctl(ctx->fd, KVM_SET_REGS, &ctx->run->s.regs.regs);
+	}
+	arm(ctx, true);
+}
+
+bool kvm_trace_step(struct platform_ctx *ctx)
+{
+	const struct kvm_run *run = ctx->run;
+	struct kvm_step s = {
+		.rip = run->s.regs.regs.rip,
+		.sentry_table = run->s.regs.sregs.cr3 == ctx->p->sentry_root,
+		.exit = run->exit_reason != KVM_EXIT_DEBUG,
+	};
+
+	ctx->trace(ctx->trace_arg, &s);
+	return !s.exit;
+}

@@ -171,6 +171,8 @@ struct platform_ctx {
 	uint64_t vcpu_root;
 	uint64_t exits_at_event; /* stats.exits when the app's last event arrived */
 	uint64_t last_call;	 /* its number; UINT64_MAX: not a call */
+	void (*trace)(void *arg, const struct kvm_step *); /* NULL: not followed */
+	void *trace_arg;
 	uint8_t needs_host[512]; /* by number: how sure it is that a call needs the host */
 };
 
@@ -243,6 +245,10 @@ void kvm_host_mode(void);
 int kvm_monitor_prepare(struct platform_ctx *ctx);
 void kvm_monitor_adopt(struct platform_ctx *ctx);
 void kvm_monitor_fini(struct platform_ctx *ctx);
+
+/* debug.c */
+void kvm_trace_arm(struct platform_ctx *ctx);  /* before KVM_RUN */
+bool kvm_trace_step(struct platform_ctx *ctx); /* after it; false: it was not a step */
 
 /* sentry_map.c */
 int kvm_sentry_init(struct platform *p);

@@ -358,8 +358,19 @@ static enum next run_guest(struct platform_ctx *ctx)
 	enum next next;
 
 	do {
-		int r = (int)host_call(enter), saved = errno;
-		bool poked = ctx->run->immediate_exit;
+		int r, saved = errno;
+		bool poked;
+
+		if (ctx->trace)
+			kvm_trace_arm(ctx);
+		errno = saved;
+		r = (int)host_call(enter);
+		saved = errno;
+		poked = ctx->run->immediate_exit;
+		if (ctx->trace && r == 0 && kvm_trace_step(ctx)) {
+			next = GO_ON;
+			continue;
+		}
 
 		ctx->stats.exits++;
 		ctx->run->kvm_dirty_regs = 0;

@@ -39,4 +39,18 @@ const struct kvm_facts *kvm_facts_get(const struct platform *p);
  * -ENOTSUP where ring 0 decides nothing; -errno. Only for measuring: destroy ctx afterwards. */
 int kvm_debug_count(struct platform_ctx *ctx, unsigned *count);
 
+/* One step of a context that is followed: the instruction at rip comes next, or KVM_RUN returned. */
+struct kvm_step {
+	uint64_t rip;
+	bool sentry_table; /* CR3 is the sentry's */
+	bool exit;
+};
+
+/* Follows ctx, whose sentry runs in ring 0, instruction by instruction from its next entry; step is
+ * called in host mode, in the middle of what is followed: it must not allocate or lock. Only for
+ * measuring. 0, -ENOTSUP for a sentry in the host, or -errno. */
+int kvm_trace_start(struct platform_ctx *ctx, void (*step)(void *arg, const struct kvm_step *),
+		    void *arg);
+void kvm_trace_stop(struct platform_ctx *ctx);
+
 #endif

@@ -74,6 +74,10 @@ int kvm_resident_load(struct platform_ctx *ctx)
 	r->rflags = kvm_user_rflags(r->rflags);
 	sysret = r->rcx == r->rip && r->r11 == r->rflags && !(r->rflags & (RFLAGS_TF | RFLAGS_RF));
 	memcpy(&res->app, r, sizeof(*r));
+	if (ctx->trace) {
+		res->app.rflags |= RFLAGS_TF;
+		res->app.r11 |= sysret ? RFLAGS_TF : 0;
+	}
 	res->app_cr3 = ctx->as->root;
 	flush = atomic_exchange(&ctx->flush, 0) || ctx->vcpu_root != ctx->as->root;
 	res->flags &= ~(uint64_t)(RES_F_SYSRET | RES_F_LIVE | RES_F_CR3);
@@ -88,6 +92,11 @@ static void take(struct platform_ctx *ctx)
 {
 	memcpy(&ctx->regs, &ctx->cpu->res.app, sizeof(ctx->regs));
 	ctx->regs.rflags = kvm_user_rflags(ctx->regs.rflags);
+	if (ctx->trace) { /* the trap flag is the tracer's */
+		ctx->regs.rflags &= ~(uint64_t)RFLAGS_TF;
+		if (ctx->cpu->res.event == RES_EV_SYSCALL)
+			ctx->regs.r11 = ctx->regs.rflags;
+	}
 }
 
 static enum exit_what fault(struct platform_ctx *ctx, struct platform_event *ev)

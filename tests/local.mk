@@ -111,7 +111,7 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
 program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/shell.t tests/programs/terminal.t tests/programs/tools.t tests/programs/web.t
-kvm_tests = $(kvm_programs) tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -130,15 +130,22 @@ tests_kvm_test_tier0_SOURCES = tests/kvm/test_tier0.c tests/kvm/guest.c tests/kv
 tests_kvm_test_platform_LDADD = kvm/libkvm.a policy/libpolicy.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 endif
 
-guest_programs = $(guest_tests) $(hostile_tests) tests/net/gate
+# One call, step by step, through the whole sandbox.
+check_PROGRAMS += tests/trace/trace
+tests_trace_trace_SOURCES = tests/trace/trace.c
+tests_trace_trace_LDADD = $(sbx_LDADD)
+tests_trace_trace_LDFLAGS = -Wl,--wrap=platform_run -Wl,--wrap=confine_apply
+tests/trace/trace.o: ring0/ring0_syms.h
+
+guest_programs = tests/trace/calls $(guest_tests) $(hostile_tests) tests/net/gate
 $(guest_programs): %: $(srcdir)/%.c
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) $(GUEST_CFLAGS) -I$(srcdir) -o $@ $<
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py \
-	tests/net/addr.h tests/tap.h tests/programs/script.py tests/programs/terminal.py
-dist_check_SCRIPTS += tests/svm/svm.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py
+dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs KVM, once more in a virtual machine that emulates AMD's.

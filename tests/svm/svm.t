@@ -31,6 +31,7 @@ for t in $kvm_programs; do
 	one "$t" "./$t"
 done
 if [ "$SBX_RESIDENCY" = auto ]; then
+	one trace sh "$srcdir/tests/trace/trace.t"
 	for t in $kvm_programs; do
 		one "$t, entered by a fault" env SBX_RESIDENCY=guest SBX_PILL=fault "./$t"
 	done
@@ -82,7 +83,7 @@ boot() {
 	model=$1 name=$2 short=$3 residency=$4
 	shift 4
 	set -- "$@" -f "$build/sbx" -d "$here/examples/policies" -d "$here/tests" -d "$build/tests/guest" \
-		-d "$build/tests/hostile" -d "$dir"
+		-d "$build/tests/hostile" -d "$dir" -d "$build/tests/trace" -f "$here/docs/ARCHITECTURE.md"
 	for t in ${KVM_PROGRAMS:-tests/kvm/test_platform tests/kvm/test_tables tests/kvm/test_tier0 tests/kvm/test_resident tests/kvm/test_hostile}; do
 		[ -x "$build/$t" ] && set -- "$@" -f "$build/$t" && programs="$programs $t"
 	done
@@ -91,7 +92,7 @@ boot() {
 	done
 	machine "$name" -c "$model" "$@" -e "kvm_programs=$programs" -e "short=$short" \
 		-e "SBX_RESIDENCY=$residency" \
-		-e "build=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
+		-e "build=$build" -e "builddir=$build" -e "srcdir=$here" -e "SBX=$build/sbx" -e "guestdir=$build/tests/guest" \
 		-e "hostiledir=$build/tests/hostile" -e "SBX_POLICY_PATH=$here/examples/policies" \
 		-e "LIMIT=240" -- \
 		sh "$dir/inside"
