@@ -47,11 +47,12 @@ ring0_lstar_app_full:
 	pop %r9
 	jz ring0_leave_syscall
 	cmpl $0, CPU(RING_CPU_KICK)
-	jne ring0_leave_answered
 /* Answered. A vCPU that is stopped from here on, in ring 0, goes on at ring0_leave_answered instead,
- * or behind the SWAPGS at the form that repeats it: RIP and RFLAGS are still on the stack. */
+ * or behind the SWAPGS at the form that repeats it: RIP and RFLAGS are still on the stack. The look at
+ * the kick may be out of date by then, so its jump is inside. */
 	.globl ring0_answered, ring0_answered_sysret, ring0_answered_end
 ring0_answered:
+	jne ring0_leave_answered
 	pop %rcx
 	pop %r11
 	mov CPU(RING_CPU_USER_RSP), %rsp
@@ -259,8 +260,8 @@ ring0_pill_first:
 	.globl ring0_xrstor, ring0_fxrstor
 ring0_enter:
 	cmpl $0, CPU(RING_CPU_KICK)
-	jne ring0_enter_abort
 ring0_enter_begin:
+	jne ring0_enter_abort
 	testl $RES_F_LIVE, CPU(RES_FLAGS)
 	jnz 3f
 	mov CPU(RES_APP_FPU), %rdi
