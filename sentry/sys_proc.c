@@ -241,32 +241,38 @@ static bool rlimit_ok(const struct rlimit *have, const struct rlimit *want)
 	return want->rlim_cur <= want->rlim_max && want->rlim_max <= have->rlim_max;
 }
 
+/* Takes effect where it is kept a second time; a zombie has nothing of it any more. */
 static void rlimit_apply(struct proc *p, unsigned res)
 {
-	switch (res) {
-	case RLIMIT_NOFILE:
-		fdtab_set_max(p->fdtab, fdtab_limit(p->rlim[res].rlim_cur));
-		break;
-	case RLIMIT_AS:
-	case RLIMIT_DATA:
-	case RLIMIT_STACK:
-		mm_set_limits(p->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
-			      p->rlim[RLIMIT_STACK].rlim_cur);
-		break;
-	default:
-		break;
-	}
+	struct rlimit lim[RLIM_NLIMITS];
+	struct fdtab *fdtab;
+	struct mm *mm;
+
+	pthread_mutex_lock(&p->lock);
+	memcpy(lim, p->rlim, sizeof(lim));
+	fdtab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
+	mm = p->mm ? mm_get(p->mm) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	if (fdtab && res == RLIMIT_NOFILE)
+		fdtab_set_max(fdtab, fdtab_limit(lim[res].rlim_cur));
+	if (mm && (res == RLIMIT_AS || res == RLIMIT_DATA || res == RLIMIT_STACK))
+		mm_set_limits(mm, lim[RLIMIT_AS].rlim_cur, lim[RLIMIT_DATA].rlim_cur,
+			      lim[RLIMIT_STACK].rlim_cur);
+	fdtab_put(fdtab);
+	if (mm)
+		mm_put(mm);
 }
 
-static long do_prlimit(struct task *t, unsigned res, uint64_t new_ptr, uint64_t old_ptr)
+static long do_prlimit(struct task *t, struct proc *p, unsigned res, uint64_t new_ptr,
+		       uint64_t old_ptr)
 {
-	struct proc *p = t->proc;
+	struct mm *mm = t->proc->mm;
 	struct rlimit old, want;
 	long r = 0;
 
 	if (res >= RLIM_NLIMITS)
 		return -EINVAL;
-	if (new_ptr && gmem_read(p->mm, &want, gptr_at(new_ptr), sizeof(want)))
+	if (new_ptr && gmem_read(mm, &want, gptr_at(new_ptr), sizeof(want)))
 		return -EFAULT;
 	pthread_mutex_lock(&p->lock);
 	old = p->rlim[res];
@@ -281,26 +287,29 @@ static long do_prlimit(struct task *t, unsigned res, uint64_t new_ptr, uint64_t 
 		return r;
 	if (new_ptr)
 		rlimit_apply(p, res);
-	return old_ptr ? gmem_write(p->mm, gptr_at(old_ptr), &old, sizeof(old)) : 0;
+	return old_ptr ? gmem_write(mm, gptr_at(old_ptr), &old, sizeof(old)) : 0;
 }
 
 long sys_getrlimit(struct task *t, struct sysargs *a)
 {
-	return a->raw[1] ? do_prlimit(t, A_UINT(a, 0), 0, a->raw[1]) : -EFAULT;
+	return a->raw[1] ? do_prlimit(t, t->proc, A_UINT(a, 0), 0, a->raw[1]) : -EFAULT;
 }
 
 long sys_setrlimit(struct task *t, struct sysargs *a)
 {
-	return a->raw[1] ? do_prlimit(t, A_UINT(a, 0), a->raw[1], 0) : -EFAULT;
+	return a->raw[1] ? do_prlimit(t, t->proc, A_UINT(a, 0), a->raw[1], 0) : -EFAULT;
 }
 
 long sys_prlimit64(struct task *t, struct sysargs *a)
 {
-	int pid = A_INT(a, 0);
+	struct task *o = A_INT(a, 0) ? task_by_tid(A_INT(a, 0)) : task_get(t);
+	long r;
 
-	if (pid && pid != t->proc->pid && pid != t->tid)
+	if (!o)
 		return -ESRCH;
-	return do_prlimit(t, A_UINT(a, 1), a->raw[2], a->raw[3]);
+	r = do_prlimit(t, o->proc, A_UINT(a, 1), a->raw[2], a->raw[3]);
+	task_put(o);
+	return r;
 }
 
 /* ---- prctl, arch_prctl, personality ---- */

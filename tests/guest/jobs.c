@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +194,23 @@ static void orphaned_group(void)
 	printf("orphaned group went on: %d\n", shared[2]);
 }
 
+/* Limits of another process. */
+static void limits(void)
+{
+	struct rlimit rl = {.rlim_cur = 77}, old;
+	pid_t pid = sleeper();
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	rl.rlim_max = old.rlim_max;
+	SAY(prlimit(pid, RLIMIT_NOFILE, &rl, NULL));
+	SAY(prlimit(pid, RLIMIT_NOFILE, NULL, &rl));
+	printf("%lu, ours %d\n", (unsigned long)rl.rlim_cur,
+	       !getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur == old.rlim_cur);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	SAY(prlimit(pid, RLIMIT_NOFILE, NULL, &rl));
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
@@ -202,5 +220,6 @@ int main(void)
 	sending();
 	pipes();
 	orphaned_group();
+	limits();
 	return 0;
 }
