@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ static char block[4096];
 
 static void op_getppid(void) { syscall(SYS_getppid); }
 static void op_getpid(void) { syscall(SYS_getpid); }
-static void op_denied(void) { syscall(SYS_ptrace, 0, 0, 0, 0); }
+/* Not a request that would succeed natively: a traced process stops at its first signal. */
+static void op_denied(void) { syscall(SYS_ptrace, 1, 0, 0, 0); }
 static void op_sentry(void) { syscall(SYS_umask, 022); }
 static void op_read4k(void) { if (read(fd_zero, block, sizeof(block)) < 0) abort(); }
 static void op_pipe(void) { if (write(pipe_fd[1], block, 1) != 1 || read(pipe_fd[0], block, 1) != 1) abort(); }
@@ -42,6 +44,37 @@ static void op_thread(void)
 	pthread_join(t, NULL);
 }
 
+static char *self;
+static void op_fork(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+}
+/* The same with memory that the child does not touch. */
+static void op_fork_big(void)
+{
+	static char *big;
+
+	if (!big) {
+		big = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memset(big, 1, 64 << 20);
+	}
+	op_fork();
+}
+static void exec_child(pid_t pid)
+{
+	if (!pid) {
+		execl(self, self, "nothing", NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+static void op_exec(void) { exec_child(fork()); }
+static void op_vfork_exec(void) { exec_child(vfork()); }
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -52,6 +85,8 @@ static const struct {
 	{"pipe write+read", op_pipe, 10000}, {"open+close", op_open, 5000}, {"stat", op_stat, 5000},
 	{"clock_gettime", op_clock, 1000000}, {"mmap+munmap", op_mmap, 5000},
 	{"256 page faults", op_fault, 100}, {"thread create+join", op_thread, 300},
+	{"fork+exit+wait", op_fork, 200}, {"fork+exec+wait", op_exec, 100},
+	{"vfork+exec+wait", op_vfork_exec, 100}, {"fork with 64 MiB", op_fork_big, 20},
 };
 
 static double now(void)
@@ -66,6 +101,9 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
+	self = argv[0];
+	if (argc > 1 && !strcmp(argv[1], "nothing"))
+		return 0;
 	fd_zero = open("/dev/zero", O_RDONLY);
 	if (pipe(pipe_fd))
 		return 1;
