@@ -19,7 +19,7 @@ new_dir
 
 # What runs inside: each test's TAP after a line with its name.
 cat >"$dir/inside" <<'END'
-export SBX_MUST_WORK=kvm LC_ALL=C HOSTILE_PERCENT=25 GUEST_LIMIT=200
+export SBX_MUST_WORK=kvm LC_ALL=C HOSTILE_PERCENT=25 GUEST_LIMIT=100
 one() {
 	echo "=== $1"
 	shift
