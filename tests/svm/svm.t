@@ -105,7 +105,7 @@ machine() {
 	machine_name=$1
 	shift
 	for attempt in 1 2 3; do
-		"$here/tools/svm-vm" -t "${LIMIT:-600}" "$@" >"$dir/out" 2>&1
+		"$here/tools/svm-vm" -t "${LIMIT:-1200}" "$@" >"$dir/out" 2>&1
 		ended_with=$?
 		[ $ended_with = 123 ] || break
 		echo "# $machine_name: THE EMULATED MACHINE STOOD STILL (attempt $attempt)"
