@@ -6,7 +6,7 @@
 #ifndef SBX_ABI_RING_ABI_H
 #define SBX_ABI_RING_ABI_H
 
-#define RING_ABI_VERSION 2
+#define RING_ABI_VERSION 3
 
 /* Virtual addresses. */
 #define RING_IMAGE_VA 0xffffffff80000000 /* policy image, read-only */
@@ -32,7 +32,7 @@
 #define RING_CPU_IST5	 0x7c00 /* top: debug */
 #define RING_CPU_IST6	 0x8000 /* top: page fault */
 #define RING_CPU_RECORDS 0x8000 /* RING_RECORDS records, to the end */
-#define RING_RECORDS	 372
+#define RING_RECORDS	 409
 
 /* Selectors: the user ones have the values that Linux shows to programs. */
 #define RING_KERNEL_CS 0x10
@@ -46,10 +46,11 @@
 #define RING_STUB_SIZE 16
 
 /* Offsets in struct ring_cpu that the assembler uses. */
-#define RING_CPU_SELF	   0
-#define RING_CPU_STACK_TOP 8
+#define RING_CPU_STACK_TOP 0
+#define RING_CPU_KICK	   8
 #define RING_CPU_USER_RSP  16
-#define RING_CPU_KICK	   24
+#define RING_CPU_USER_RAX  24
+#define RING_CPU_NEXT	   48
 
 /* The part of struct ring_cpu that serves a sentry in ring 0: offsets in the block. The first 18
  * words are the app's registers, in the order of struct ring_regs. */
@@ -104,10 +105,6 @@
 #define RES_EV_HOST	 4 /* the host lacks the page that the app touched */
 #define RES_EV_BROKEN	 5
 
-/* What the entry leaves at the stack's top. */
-#define RING_ENTRY_RIP	  16 /* below the top */
-#define RING_ENTRY_RFLAGS 8
-
 /* IRET frame, offsets. */
 #define RING_FRAME_RIP	  0
 #define RING_FRAME_CS	  8
@@ -115,6 +112,17 @@
 #define RING_FRAME_RSP	  24
 #define RING_FRAME_SS	  32
 #define RING_FRAME_SIZE	  40
+
+/* What the handler answers the entry. */
+#define RING_FORWARD  0 /* the sentry decides */
+#define RING_SLOW     1 /* the table does not decide: ask the slow part of the handler */
+#define RING_ANSWERED 2 /* without a record; greater is the address of one */
+
+/* Offsets in struct ring_record. */
+#define RING_RECORD_ARG	   0
+#define RING_RECORD_RIP	   48
+#define RING_RECORD_RESULT 56
+#define RING_RECORD_SIZE   80
 
 #define RING_CONSTS  8
 #define RING_ACTIONS 5
@@ -131,7 +139,6 @@ struct ring_frame {
 struct ring_record {
 	uint64_t arg[6];
 	uint64_t rip;
-	uint64_t tsc;
 	int64_t result;
 	uint8_t action, flags, gate, pad; /* with rule: the first half of struct img_verdict */
 	uint32_t rule;
@@ -166,11 +173,14 @@ struct ring_resident {
 /* First page of a vCPU's block. IN: written by the host while the vCPU is outside the guest;
  * OUT: by ring 0. */
 struct ring_cpu {
-	uint64_t self;	    /* IN: its guest address */
 	uint64_t stack_top; /* IN */
-	uint64_t user_rsp;  /* scratch of the entry */
 	uint32_t kick;	    /* IN, any time: leave at the next return to ring 3 */
 	uint32_t pad;
+	uint64_t user_rsp; /* scratch of the entry; the host finds the app's RSP there */
+	union { /* scratch of the entry: the call's number, then its result */
+		uint64_t user_rax;
+		uint32_t user_nr;
+	};
 	uint64_t image; /* IN: guest address of the policy image; 0: none */
 	uint64_t calls; /* IN: guest address of the phase's verdict table in it */
 	uint64_t next;	/* OUT: guest address of the next record; the host takes all at once */
@@ -180,9 +190,9 @@ struct ring_cpu {
 	_Alignas(512) struct ring_resident res;
 };
 
-_Static_assert(offsetof(struct ring_cpu, self) == RING_CPU_SELF, "ring_cpu.self");
 _Static_assert(offsetof(struct ring_cpu, stack_top) == RING_CPU_STACK_TOP, "ring_cpu.stack_top");
 _Static_assert(offsetof(struct ring_cpu, user_rsp) == RING_CPU_USER_RSP, "ring_cpu.user_rsp");
+_Static_assert(offsetof(struct ring_cpu, user_rax) == RING_CPU_USER_RAX, "ring_cpu.user_rax");
 _Static_assert(offsetof(struct ring_cpu, kick) == RING_CPU_KICK, "ring_cpu.kick");
 _Static_assert(offsetof(struct ring_cpu, res) == RES, "ring_cpu.res");
 #define RES_AT(f) (RES + offsetof(struct ring_resident, f))
@@ -198,7 +208,12 @@ _Static_assert(RES_AT(app.rsp) == RES_RSP && RES_AT(app.r15) == RES_R15 &&
 		       RES_AT(direct) == RES_DIRECT && sizeof(struct ring_resident) == RES_SIZE,
 	       "ring_resident");
 _Static_assert(sizeof(struct ring_cpu) <= 4096, "ring_cpu fits its page");
-_Static_assert(sizeof(struct ring_record) == 88, "ring_record");
+_Static_assert(offsetof(struct ring_cpu, next) == RING_CPU_NEXT, "ring_cpu.next");
+_Static_assert(offsetof(struct ring_record, arg) == RING_RECORD_ARG &&
+		       offsetof(struct ring_record, rip) == RING_RECORD_RIP &&
+		       offsetof(struct ring_record, result) == RING_RECORD_RESULT &&
+		       sizeof(struct ring_record) == RING_RECORD_SIZE,
+	       "ring_record");
 _Static_assert(RING_RECORDS * sizeof(struct ring_record) <= RING_CPU_SIZE - RING_CPU_RECORDS,
 	       "records fit the block");
 _Static_assert(sizeof(struct ring_frame) == RING_FRAME_SIZE, "ring_frame");

@@ -30,7 +30,7 @@
 /* Unexplained faults in a row at one place before it is taken for a real one. */
 #define SPURIOUS_MAX 1000u
 
-/* The frame that the resume stub pops, and that the system call entry leaves. */
+/* The frame that the resume stub pops. */
 struct ring_frame *kvm_frame(struct platform_ctx *ctx)
 {
 	return (struct ring_frame *)((uint8_t *)ctx->cpu + RING_CPU_STACK) - 1;
@@ -153,16 +153,12 @@ static void take_regs(struct platform_ctx *ctx, uint64_t rip, uint64_t rsp, uint
 	a->rflags = kvm_user_rflags(rflags);
 }
 
-/* After a SYSCALL instruction: RIP, RFLAGS and RSP are where the entry put them. */
+/* After a SYSCALL instruction: RIP and RFLAGS are in RCX and R11, RSP is where the entry put it. */
 static void take_syscall(struct platform_ctx *ctx)
 {
-	const uint8_t *top = (const uint8_t *)ctx->cpu + RING_CPU_STACK;
-	uint64_t rip, rflags;
+	const struct kvm_regs *r = &ctx->run->s.regs.regs;
 
-	memcpy(&rip, top - RING_ENTRY_RIP, 8);
-	memcpy(&rflags, top - RING_ENTRY_RFLAGS, 8);
-	take_regs(ctx, rip, ctx->cpu->user_rsp, rflags);
-	ctx->regs.rcx = ctx->regs.rip;
+	take_regs(ctx, r->rcx, ctx->cpu->user_rsp, r->r11);
 	ctx->regs.r11 = ctx->regs.rflags;
 	ctx->state = CTX_RING0;
 }

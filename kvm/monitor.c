@@ -239,8 +239,7 @@ static enum next exception(struct platform_ctx *ctx)
 static enum next direct(struct platform_ctx *ctx)
 {
 	const struct kvm_regs *r = &ctx->run->s.regs.regs;
-	const uint64_t *top = (const uint64_t *)((const uint8_t *)ctx->cpu + RING_CPU_STACK);
-	uint64_t rip = top[-2], rflags = top[-1];
+	uint64_t rip = r->rcx, rflags = r->r11;
 
 	ctx->cpu->res.app = (struct ring_regs){
 		r->rax, r->rbx, rip,	r->rdx, r->rsi, r->rdi, r->rbp, ctx->cpu->user_rsp, r->r8,
@@ -309,7 +308,7 @@ static enum next interrupted(struct platform_ctx *ctx)
 		bool swapped = r->rip == RING0_ANSWERED_SYSRET_VA;
 
 		set_rip(ctx, swapped ? RING0_LEAVE_ANSWERED_SWAPPED_VA : RING0_LEAVE_ANSWERED_VA);
-		ctx->run->s.regs.regs.rsp = ctx->cpu_va + RING_CPU_STACK - RING_ENTRY_RIP;
+		ctx->run->s.regs.regs.rsp = ctx->cpu_va + RING_CPU_STACK;
 		return GO_ON;
 	}
 	ctx->cpu->kick = 1;

@@ -12,7 +12,7 @@
 
 #define SAME(f) (offsetof(struct ring_record, f) == offsetof(struct platform_tier0_record, f))
 _Static_assert(sizeof(struct ring_record) == sizeof(struct platform_tier0_record) && SAME(rip) &&
-		       SAME(tsc) && SAME(result) && SAME(action) && SAME(rule) && SAME(nr),
+		       SAME(result) && SAME(action) && SAME(rule) && SAME(nr),
 	       "records");
 _Static_assert(RING_CONSTS == PLATFORM_CONST_MAX, "constants");
 
@@ -254,7 +254,6 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	int r;
 
 	memset(cpu, 0, sizeof(*cpu));
-	cpu->self = ctx->cpu_va;
 	cpu->stack_top = ctx->cpu_va + RING_CPU_STACK;
 	cpu->image = ctx->p->image_len ? RING_IMAGE_VA : 0;
 	cpu->next = ctx->cpu_va + RING_CPU_RECORDS;

@@ -220,13 +220,16 @@ const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t p
 	return IMG_AT(img, calls, struct img_verdict) + clamp_phase(img, phase) * IMG_CALLS;
 }
 
-/* The verdict that the phase's table gives by itself; NULL where a program decides, or the number
- * is beyond the table. */
-static inline const struct img_verdict *plain_verdict(const struct img_verdict *table, uint64_t nr)
+/* Does the table have an entry for call nr? */
+static inline bool in_table(uint64_t nr)
 {
-	if (__builtin_expect(nr >= IMG_CALLS || table[nr].action == IMG_PROGRAM, 0))
-		return NULL;
-	return table + nr;
+	return __builtin_expect(nr < IMG_CALLS, 1);
+}
+
+/* Is an entry a verdict by itself, or does a program decide? */
+static inline bool plain_verdict(const struct img_verdict *v)
+{
+	return v->action != IMG_PROGRAM;
 }
 
 /* The verdict, however it is found; NULL: not decided. */
@@ -235,13 +238,12 @@ static const struct img_verdict *find_verdict(const struct pol_image *img,
 					      const struct pol_call *call,
 					      const struct pol_env *env)
 {
-	const struct img_verdict *e = plain_verdict(table, call->nr);
+	const struct img_verdict *e;
 
-	if (e)
-		return e;
-	if (call->nr >= IMG_CALLS)
+	if (!in_table(call->nr))
 		return &img->unknown;
-	return run(img, (uint32_t)table[call->nr].value, call, env);
+	e = table + call->nr;
+	return plain_verdict(e) ? e : run(img, (uint32_t)e->value, call, env);
 }
 
 bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,

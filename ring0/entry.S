@@ -2,19 +2,20 @@
  *
  * Rules: nothing here may fault. GS is the app's whenever the guest halts, so the host never has to
  * look at KERNEL_GS_BASE; only the system call entry swaps it, for as long as it runs. */
-#include "abi/ring_abi.h"
+#include "ring0/tier0.h"
 
 	.section .text.entry, "ax"
 
-/* LSTAR of app page tables. The registers that C may clobber are pushed so that the lower seven
- * words are a struct pol_call (nr, six arguments); RIP and RFLAGS lie above them, at the stack's top,
- * and RSP is in struct ring_cpu. */
+/* LSTAR of app page tables. */
 	.globl ring0_entry
 	.p2align 6
 ring0_entry:
-	swapgs
-	mov %rsp, %gs:RING_CPU_USER_RSP
-	mov %gs:RING_CPU_STACK_TOP, %rsp
+	tier0_entry ring0_tail, ring0_forward, ring0_kicked
+
+/* Has C decide with a struct pol_call at hand: the lower seven words, for which the rest of RAX is
+ * padding. Changes RAX only. */
+	.globl ring0_ask_slow
+ring0_ask_slow:
 	push %r11
 	push %rcx
 	push %r9
@@ -23,46 +24,28 @@ ring0_entry:
 	push %rdx
 	push %rsi
 	push %rdi
-	push %rax
+	push CPU(RING_CPU_USER_RAX)
 	mov %rsp, %rdi
-	mov %gs:RING_CPU_SELF, %rsi
-	call ring0_syscall
-	test %eax, %eax
-	pop %rax
+	call ring0_syscall_slow
+	add $8, %rsp
 	pop %rdi
 	pop %rsi
 	pop %rdx
 	pop %r10
 	pop %r8
 	pop %r9
-	jz ring0_forward
-
-/* From here to ring0_tail_end the call is answered. A vCPU that is stopped inside is brought to
- * ring 3 by the host, which finds RIP and RFLAGS still in their places on the stack. The look at the
- * kick is inside: stopped between the two instructions, a vCPU would go on with the old answer. */
-	.globl ring0_tail, ring0_tail_sysret, ring0_tail_end
-ring0_tail:
-	cmpl $0, %gs:RING_CPU_KICK
-	jne ring0_kicked
 	pop %rcx
 	pop %r11
-	mov %gs:RING_CPU_USER_RSP, %rsp
-	swapgs
-ring0_tail_sysret:
-	sysretq
-ring0_tail_end:
-	jmp ring0_bug
+	ret
 
 /* LSTAR without a policy image: every call goes to the sentry. */
 	.globl ring0_entry_plain
 	.p2align 6
 ring0_entry_plain:
 	swapgs
-	mov %rsp, %gs:RING_CPU_USER_RSP
-	mov %gs:RING_CPU_STACK_TOP, %rsp
-	push %r11
-	push %rcx
-/* The sentry decides. RSP is at RIP and RFLAGS. */
+	mov %rsp, CPU(RING_CPU_USER_RSP)
+	mov CPU(RING_CPU_STACK_TOP), %rsp
+/* The sentry decides. All registers but RSP are the app's; RIP and RFLAGS are in RCX and R11. */
 	.globl ring0_halt_syscall, ring0_halt_kicked
 ring0_forward:
 	swapgs

@@ -4,56 +4,39 @@
 #include "abi/ring_abi.h"
 #include "policy/eval.c"
 
-/* What ring0_entry pushed. call.nr is the low half of RAX. */
-struct entry_stack {
-	union {
-		struct pol_call call;
-		uint64_t rax;
-	};
-	uint64_t rip, rflags;
-};
+/* This vCPU's block: GS is its address while ring 0 works for the app. */
+#define CPU ((struct ring_cpu __seg_gs *)0)
 
-_Static_assert(offsetof(struct entry_stack, rip) == 56, "seven words below RIP");
+/* A function that saves whatever register it uses, so that its caller need not. */
+#define KEEPS_REGISTERS __attribute__((no_caller_saved_registers))
+
+uint64_t ring0_syscall(void) KEEPS_REGISTERS;
+uint64_t ring0_syscall_slow(const struct pol_call *call);
+
 _Static_assert(offsetof(struct pol_call, arg) == 8, "nr and padding are one word");
-
-unsigned ring0_syscall(struct entry_stack *s, struct ring_cpu *cpu);
-
 _Static_assert(offsetof(struct img_verdict, value) == 8 &&
 		       offsetof(struct img_verdict, rule) == 4 &&
 		       offsetof(struct img_verdict, flags) == 1,
 	       "a verdict's first word is a record's");
 
-/* Appends a record; head is the verdict's first word. False when there is no room: the host must
- * take the others first. */
-static inline bool record(struct ring_cpu *cpu, const struct entry_stack *s, uint64_t nr,
-			  uint64_t head, int64_t result)
+/* Begins a record; head is the verdict's first word. The entry adds what is in the app's registers
+ * and appends it. No room: the host must take the others first. */
+static inline uint64_t record(uint64_t nr, uint64_t head, int64_t result)
 {
-	struct ring_record *r = (struct ring_record *)cpu->next;
-	uint32_t *tsc;
+	struct ring_record *r = (struct ring_record *)CPU->next;
 
-	if (__builtin_expect((uint64_t)r >= cpu->limit, 0))
-		return false;
-	r->arg[0] = s->call.arg[0];
-	r->arg[1] = s->call.arg[1];
-	r->arg[2] = s->call.arg[2];
-	r->arg[3] = s->call.arg[3];
-	r->arg[4] = s->call.arg[4];
-	r->arg[5] = s->call.arg[5];
-	r->rip = s->rip;
+	if (__builtin_expect((uint64_t)r >= CPU->limit, 0))
+		return RING_FORWARD;
 	r->nr = (uint32_t)nr;
 	r->result = result;
 	*(uint64_t *)&r->action = head;
-	tsc = (uint32_t *)&r->tsc;
-	__asm__ volatile("rdtsc" : "=a"(tsc[0]), "=d"(tsc[1]));
-	cpu->next = (uint64_t)(r + 1);
-	return true;
+	return (uint64_t)r;
 }
 
 #define RECORDED ((uint64_t)(POL_F_LOG | POL_F_QUIET) << 8)
 
-/* Answers the call with verdict v. False when that takes the sentry. */
-static inline unsigned answer(struct entry_stack *s, struct ring_cpu *cpu,
-			      const struct img_verdict *v, uint64_t nr)
+/* Answers the call with verdict v. */
+static inline uint64_t answer(uint64_t nr, const struct img_verdict *v)
 {
 	uint64_t head = *(const uint64_t *)v;
 	uint8_t action = (uint8_t)head;
@@ -62,44 +45,39 @@ static inline unsigned answer(struct entry_stack *s, struct ring_cpu *cpu,
 	if (__builtin_expect(action == POL_DENY, 1)) {
 		result = -result;
 	} else if (action == POL_ALLOW) {
-		unsigned c = pol_tier0_const((const struct pol_image *)cpu->image, (uint32_t)nr);
+		unsigned c = pol_tier0_const((const struct pol_image *)CPU->image, (uint32_t)nr);
 
 		if (c == 0 || c >= RING_CONSTS)
-			return 0;
-		result = cpu->consts[c];
+			return RING_FORWARD;
+		result = CPU->consts[c];
 	} else if (action != POL_EMULATE) {
-		return 0;
+		return plain_verdict(v) ? RING_FORWARD : RING_SLOW;
 	}
-	/* SYSRETQ faults in ring 0 on a RIP outside the user half. RIP follows an instruction that
-	 * was executed in the user half, so bit 47 tells. */
-	if (__builtin_expect(((const int8_t *)&s->rip)[5] < 0, 0))
-		return 0;
-	if (__builtin_expect((head & RECORDED) != 0, 1)) {
-		if (!record(cpu, s, nr, head, result))
-			return 0;
-	} else {
-		cpu->answered[action]++;
-	}
-	s->rax = (uint64_t)result;
-	return 1;
+	if (__builtin_expect((head & RECORDED) != 0, 1))
+		return record(nr, head, result);
+	CPU->answered[action]++;
+	CPU->user_rax = (uint64_t)result;
+	return RING_ANSWERED;
 }
 
-/* Calls that a filter program decides, and unknown ones: apart, so that the others need not save
- * registers for it. */
-static __attribute__((noinline)) unsigned answer_slow(struct entry_stack *s, struct ring_cpu *cpu)
+/* The entry asks this first. Returns one of RING_FORWARD, RING_SLOW, RING_ANSWERED with the result in
+ * user_rax, or the address of a record that holds the result. */
+uint64_t ring0_syscall(void)
+{
+	uint64_t nr = CPU->user_nr;
+
+	if (!in_table(nr))
+		return RING_SLOW;
+	return answer(nr, (const struct img_verdict *)CPU->calls + nr);
+}
+
+/* Then this, for calls that a filter program decides, and unknown ones: apart, so that the others
+ * need not save registers for it. Returns the same, but for RING_SLOW. */
+uint64_t ring0_syscall_slow(const struct pol_call *call)
 {
 	const struct img_verdict *v =
-		find_verdict((const struct pol_image *)cpu->image,
-			     (const struct img_verdict *)cpu->calls, &s->call, NULL);
+		find_verdict((const struct pol_image *)CPU->image,
+			     (const struct img_verdict *)CPU->calls, call, NULL);
 
-	return v ? answer(s, cpu, v, s->call.nr) : 0;
-}
-
-/* Called by ring0_entry. 1: answered, s->rax is the result. 0: the sentry decides. */
-unsigned ring0_syscall(struct entry_stack *s, struct ring_cpu *cpu)
-{
-	uint64_t nr = s->call.nr;
-	const struct img_verdict *v = plain_verdict((const struct img_verdict *)cpu->calls, nr);
-
-	return __builtin_expect(v != NULL, 1) ? answer(s, cpu, v, nr) : answer_slow(s, cpu);
+	return v ? answer(call->nr, v) : RING_FORWARD;
 }

@@ -4,9 +4,7 @@
  * In ring 0 GS is this vCPU's block, the app's GS base waits in KERNEL_GS_BASE. The sentry runs on
  * its own stack, with its own FS base and its own page table, where all of this text is mapped too;
  * only LSTAR's page differs. So a CR3 write may stand anywhere but in that page. */
-#include "abi/ring_abi.h"
-
-#define CPU(at) %gs:(at)
+#include "ring0/tier0.h"
 
 /* LSTAR's page in the tables of apps. */
 	.section .text.lstar_app, "ax"
@@ -15,51 +13,14 @@ ring0_lstar_app:
 	swapgs
 	mov %rsp, CPU(RING_CPU_USER_RSP)
 	mov CPU(RING_CPU_STACK_TOP), %rsp
-	push %r11
-	push %rcx
 	jmp ring0_leave_syscall
 
+/* A vCPU that is stopped where the call is answered, in ring 0, goes on at ring0_leave_answered instead,
+ * or behind the SWAPGS at the form that repeats it. */
 	.p2align 6
 	.globl ring0_lstar_app_full
 ring0_lstar_app_full:
-	swapgs
-	mov %rsp, CPU(RING_CPU_USER_RSP)
-	mov CPU(RING_CPU_STACK_TOP), %rsp
-	push %r11
-	push %rcx
-	push %r9
-	push %r8
-	push %r10
-	push %rdx
-	push %rsi
-	push %rdi
-	push %rax
-	mov %rsp, %rdi
-	mov CPU(RING_CPU_SELF), %rsi
-	call ring0_syscall
-	test %eax, %eax
-	pop %rax
-	pop %rdi
-	pop %rsi
-	pop %rdx
-	pop %r10
-	pop %r8
-	pop %r9
-	jz ring0_leave_syscall
-	cmpl $0, CPU(RING_CPU_KICK)
-/* Answered. A vCPU that is stopped from here on, in ring 0, goes on at ring0_leave_answered instead,
- * or behind the SWAPGS at the form that repeats it: RIP and RFLAGS are still on the stack. The look at
- * the kick may be out of date by then, so its jump is inside. */
-	.globl ring0_answered, ring0_answered_sysret, ring0_answered_end
-ring0_answered:
-	jne ring0_leave_answered
-	pop %rcx
-	pop %r11
-	mov CPU(RING_CPU_USER_RSP), %rsp
-	swapgs
-ring0_answered_sysret:
-	sysretq
-ring0_answered_end:
+	tier0_entry ring0_answered, ring0_leave_syscall, ring0_leave_answered
 
 /* LSTAR's page in the sentry's table. RCX is the return address, R11 is free. */
 	.section .text.lstar_sentry, "ax"
@@ -101,7 +62,7 @@ ring0_lstar_sentry_full:
 
 /* ---- from the app to the sentry ---- */
 
-/* A system call for the sentry. RSP is at RIP and RFLAGS, all other registers are the app's. */
+/* A system call for the sentry. All registers but RSP are the app's; RIP and RFLAGS are in RCX and R11. */
 	.globl ring0_leave_answered_swapped, ring0_leave_answered
 	.globl ring0_halt_direct
 ring0_leave_syscall:
@@ -119,12 +80,10 @@ ring0_leave_answered:
 	movq $RES_EV_KICKED, CPU(RES_EVENT)
 leave_from_entry:
 	mov %rax, CPU(RES_RAX)
-	pop %rax
-	mov %rax, CPU(RES_RCX)
-	mov %rax, CPU(RES_RIP)
-	pop %rax
-	mov %rax, CPU(RES_R11)
-	mov %rax, CPU(RES_RFLAGS)
+	mov %rcx, CPU(RES_RCX)
+	mov %rcx, CPU(RES_RIP)
+	mov %r11, CPU(RES_R11)
+	mov %r11, CPU(RES_RFLAGS)
 	mov CPU(RING_CPU_USER_RSP), %rax
 	mov %rax, CPU(RES_RSP)
 	mov %rbx, CPU(RES_RBX)

@@ -72,7 +72,6 @@ enum platform_const {
 struct platform_tier0_record {
 	uint64_t arg[6];
 	uint64_t rip;
-	uint64_t tsc;
 	int64_t result; /* what the app got in RAX */
 	uint8_t action; /* enum pol_action */
 	uint8_t flags;	/* enum pol_verdict_flags */
