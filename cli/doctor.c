@@ -153,17 +153,39 @@ static void print_facts(const struct kvm_facts *f)
 	row("start-up", "%u us to create and probe the machine", f->probe_us);
 }
 
-static void print_mode(const struct kvm_facts *f)
+/* The residency that `auto`, the default, takes here, and why. */
+static void print_residency(const struct platform *p)
 {
+	const struct kvm_facts *f = kvm_facts_get(p);
+
+	if (platform_resident(p))
+		printf("Residency: auto takes guest. The sentry runs in guest ring 0, since KVM enters ring "
+		       "0 by\nSYSCALL, at the processor's speed and with nested paging; it leaves the guest "
+		       "only for\nwhat the host kernel has to do.\n");
+	else
+		printf("Residency: auto takes host. The sentry runs in the host: %s.\n",
+		       f->shadow	  ? "KVM shadows page tables here, so\nmemory that the host moves "
+					    "would have to be announced"
+		       : !f->syscall_entry ? "SYSCALL does not enter guest ring 0"
+		       : !f->tier0	  ? "guest ring 0 is emulated, so anything\nin it is slower "
+					    "than leaving it"
+					  : "the guest does not get all\nof the vector registers that "
+					    "the sentry's libraries use");
+}
+
+static void print_mode(const struct platform *p)
+{
+	const struct kvm_facts *f = kvm_facts_get(p);
+
 	if (f->tier0)
 		printf("\nMode: hardware. Denied and constant system calls are answered in guest "
-		       "ring 0;\n"
-		       "the others leave the guest once each. residency=host.\n");
+		       "ring 0.\n");
 	else
 		printf("\nMode: software KVM. %s, so\n"
-		       "every verdict is taken in the host process. residency=host.\n",
+		       "every verdict is taken in the host process.\n",
 		       f->syscall_entry ? "Guest ring 0 is too slow to decide anything"
 					: "System calls do not reach guest ring 0 by themselves");
+	print_residency(p);
 	printf("sbx works on this machine.\n");
 }
 
@@ -191,7 +213,7 @@ int cli_doctor(int argc, char **argv)
 		return CLI_FAILED;
 	}
 	print_facts(kvm_facts_get(p));
-	print_mode(kvm_facts_get(p));
+	print_mode(p);
 	platform_destroy(&p);
 	return bench ? doctor_bench() : CLI_OK;
 }
