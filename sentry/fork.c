@@ -153,6 +153,8 @@ int proc_fork(struct task *t, const struct clone_req *r)
 
 	if (err)
 		return err;
+	if (!task_room())
+		return -EAGAIN;
 	p = copy_proc(t, r->flags, &err);
 	if (!p)
 		return err;

@@ -84,6 +84,15 @@ bool task_wait_killable(struct task *t, _Atomic uint32_t *word, uint32_t val)
 	return atomic_load(word) != val;
 }
 
+bool task_room(void)
+{
+	uint64_t max = sandbox.config.limit_processes;
+	int tasks = atomic_load(&sandbox.nr_tasks), all = tasks + atomic_load(&sandbox.nr_zombies);
+
+	return all < ZOMBIES_MAX && (!max || (uint64_t)all < max) &&
+	       (unsigned)tasks < platform_ctx_max(sandbox.platform);
+}
+
 /* Counts one more task, if limits.processes allows it: several threads may ask at the same time. */
 static bool count_task(void)
 {

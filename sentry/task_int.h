@@ -14,6 +14,8 @@ struct platform_cancel hostcall_cancel(void);
  * says why (-EAGAIN: limits.processes, or no context is free). */
 struct proc *proc_create(void);
 struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocked, int *err);
+/* Is there likely room for one more task? Asked before the costly parts of making one. */
+bool task_room(void);
 /* Starts the host thread of t. 0 or -errno; then t is still the caller's. */
 int task_start(struct task *t);
 /* Takes a task that never started off its process and drops it. */
