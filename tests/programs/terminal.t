@@ -74,6 +74,7 @@ send cat &\n
 pause 0.4
 send \n
 wait Stopped
+wait ready> 
 send fg\n
 pause 0.3
 send typed\n
