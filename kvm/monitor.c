@@ -17,6 +17,8 @@
 
 #define MONITOR_STACK (64u << 10)
 #define VECTOR_PF     14
+#define RFLAGS_AC     0x40000ull
+#define STACK_NEAR    (256u << 10) /* of a thread's stack: where it will be when ring 0 returns to it */
 
 /* What follows from one return of KVM_RUN. */
 enum next {
@@ -110,7 +112,7 @@ static void native_regs(struct platform_ctx *ctx, uint64_t rip, uint64_t rsp, ui
 		.r14 = r->r14,
 		.r15 = r->r15,
 		.rip = rip,
-		.rflags = kvm_user_rflags(rflags),
+		.rflags = kvm_user_rflags(rflags) & ~RFLAGS_AC,
 	};
 	ctx->stats.red_pills++;
 }
@@ -526,7 +528,10 @@ static void claim_segv(void)
 void kvm_monitor_adopt(struct platform_ctx *ctx)
 {
 	stack_t st = {.ss_sp = ctx->monitor, .ss_size = MONITOR_STACK};
+	char *here = (char *)&st - STACK_NEAR;
 
+	/* a fault of ring 0's own return to the thread's stack could not be mended */
+	kvm_sentry_cover(ctx->p, here, 2 * STACK_NEAR);
 	__asm__("mov %%fs:0, %0" : "=r"(ctx->cpu->res.sentry_fs));
 	if (ctx->pill.by_fault) {
 		sigaltstack(&st, NULL);

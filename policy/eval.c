@@ -304,7 +304,7 @@ void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, 
 uint32_t pol_path_verbs(const struct pol_image *img, uint32_t phase, const char *path, size_t len)
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path);
-	uint32_t bit = 1u << clamp_phase(img, phase), open = POL_V_ALL, have = 0;
+	uint32_t bit = 1u << clamp_phase(img, phase), open = POL_V_ANY, have = 0;
 
 	for (uint32_t i = 0; i < img->paths.count && open; i++, e++) {
 		if (!(e->verbs & open) || !(e->phases & bit) ||

@@ -409,7 +409,7 @@ bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len)
 		const char *text = string_at(img, p->pat.str);
 		size_t fixed = p->pat.literal;
 
-		if (!(p->verbs & POL_V_ALL))
+		if (!(p->verbs & POL_V_ANY))
 			continue;
 		if (fixed > len) { /* begins below path? */
 			if (!memcmp(text, path, len) && text[len] == '/')

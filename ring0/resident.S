@@ -176,7 +176,8 @@ exception:
 	mov %cr2, %rax
 	mov %rax, CPU(RES_CR2)
 	movq $RES_EV_EXCEPTION, CPU(RES_EVENT)
-	cld
+	push $2
+	popfq /* nothing of the app's flags, AC and DF above all, reaches the sentry */
 	jmp leave_saved
 
 /* In sentry code, or in a bug of this file. The host looks at the frame and goes on with the same

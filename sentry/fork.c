@@ -57,7 +57,8 @@ static struct proc *copy_proc(struct task *t, uint64_t flags, int *err)
 		return NULL;
 	copy_identity(t, p);
 	copy_actions(o, p, flags & CLONE_CLEAR_SIGHAND);
-	p->exit_signal = (int)(flags & 0xff);
+	/* a sibling tells the common parent what this process would */
+	p->exit_signal = flags & CLONE_PARENT ? o->exit_signal : (int)(flags & 0xff);
 	p->fs = flags & CLONE_FS ? fsctx_get(o->fs) : fsctx_copy(o->fs);
 	p->fdtab = flags & CLONE_FILES ? fdtab_get(o->fdtab) : fdtab_copy(o->fdtab);
 	if (!p->fs || !p->fdtab)
@@ -78,7 +79,6 @@ fail:
 /* Links the child, unless a signal came first that is meant for all of the parent's group. */
 static int publish(struct task *t, struct proc *p, uint64_t flags)
 {
-	struct proc *parent = flags & CLONE_PARENT ? t->proc->parent : t->proc;
 	int err = 0;
 
 	pthread_mutex_lock(&sandbox.lock);
@@ -87,7 +87,8 @@ static int publish(struct task *t, struct proc *p, uint64_t flags)
 	} else {
 		p->pgid = t->proc->pgid;
 		p->sid = t->proc->sid;
-		proc_link(p, parent);
+		/* under the lock: the parent's parent may be ending */
+		proc_link(p, flags & CLONE_PARENT ? t->proc->parent : t->proc);
 	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return err;

@@ -466,8 +466,11 @@ void pgpool_share(uint32_t page, uint32_t n)
 
 void pgpool_leave(uint32_t page, uint32_t n)
 {
+	/* A page that a host call in progress still reads for the one who leaves must not become another's
+	 * to write: it goes on counting as shared, and its last holder copies it. */
 	for (uint32_t i = 0; i < n; i++)
-		atomic_fetch_sub(&pool.holders[page + i], 1);
+		if (atomic_load(&pool.refs[page + i]) <= atomic_load(&pool.holders[page + i]))
+			atomic_fetch_sub(&pool.holders[page + i], 1);
 	pgpool_put(page, n);
 }
 

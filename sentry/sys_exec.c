@@ -209,6 +209,8 @@ static void take_over(struct task *t, struct exec *x)
 	memcpy(t->comm, x->res.comm, sizeof(t->comm));
 	p->dumpable = true;
 	p->did_exec = true;
+	if (p->exit_signal)
+		p->exit_signal = SIGCHLD;
 	t->tid = p->pid; /* whichever thread called execve is the leader now */
 	task_set_constants(t);
 	pthread_mutex_unlock(&p->lock);

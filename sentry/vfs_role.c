@@ -10,7 +10,8 @@
 #include "sentry/sys_file.h"
 
 /* Verbs on content: a new name must not give an object more of them than its old name had. */
-#define CONTENT (POL_V_READ | POL_V_LIST | POL_V_WRITE | POL_V_APPEND | POL_V_EXEC)
+#define CONTENT                                                                                    \
+	(POL_V_READ | POL_V_LIST | POL_V_WRITE | POL_V_APPEND | POL_V_EXEC | POL_V_START)
 
 int sys_open_how(const struct sysargs *a, struct open_how *how)
 {

@@ -305,7 +305,8 @@ static bool alike(const struct vma *a, const struct vma *b)
 	if (a->shm != b->shm || a->file != b->file || a->range != b->range ||
 	    a->off + vma_len(a) != b->off)
 		return false;
-	return a->kind != VMA_FILE || a->win + vma_len(a) == b->win;
+	/* a part that was never written may be shared with another process, in the same place */
+	return a->kind != VMA_FILE || (a->win + vma_len(a) == b->win && a->wrote == b->wrote);
 }
 
 /* Makes a cover b as well, and drops b without unmapping anything. */

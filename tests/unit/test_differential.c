@@ -130,7 +130,7 @@ static void compare_path(const struct subject *s)
 
 	refint_path(&s->ref, verbs, path, strlen(path), &r);
 	pol_eval_path(s->img, 0, verbs, path, strlen(path), &v);
-	/* pol_path_verbs tells of the verbs of files: only. */
+	/* Being started needs a verb of exec: only where the policy has that section. */
 	if (!agree(s, &v, &r) ||
 	    (!(verbs & POL_V_START) && (v.action == POL_ALLOW) != !(verbs & ~have)))
 		report(s, path, &v, &r);
