@@ -22,7 +22,7 @@ guest_tests = \
 	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
 	tests/guest/mmap tests/guest/mmfiles tests/guest/mmflood tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
 	tests/guest/threads64 tests/guest/vector \
-	tests/guest/exec tests/guest/fork tests/guest/jobs tests/guest/pidfd \
+	tests/guest/exec tests/guest/fork tests/guest/forkedge tests/guest/jobs tests/guest/pidfd \
 	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
 	tests/guest/hello
 
