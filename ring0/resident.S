@@ -60,6 +60,25 @@ ring0_lstar_sentry_full:
 2:
 	.endm
 
+/* All general registers but RSP into the block. */
+	.macro regs_save
+	mov %rax, CPU(RES_RAX)
+	mov %rbx, CPU(RES_RBX)
+	mov %rcx, CPU(RES_RCX)
+	mov %rdx, CPU(RES_RDX)
+	mov %rsi, CPU(RES_RSI)
+	mov %rdi, CPU(RES_RDI)
+	mov %rbp, CPU(RES_RBP)
+	mov %r8, CPU(RES_R8)
+	mov %r9, CPU(RES_R9)
+	mov %r10, CPU(RES_R10)
+	mov %r11, CPU(RES_R11)
+	mov %r12, CPU(RES_R12)
+	mov %r13, CPU(RES_R13)
+	mov %r14, CPU(RES_R14)
+	mov %r15, CPU(RES_R15)
+	.endm
+
 /* ---- from the app to the sentry ---- */
 
 /* A system call for the sentry. All registers but RSP are the app's; RIP and RFLAGS are in RCX and R11. */
@@ -79,25 +98,11 @@ ring0_leave_answered_swapped:
 ring0_leave_answered:
 	movq $RES_EV_KICKED, CPU(RES_EVENT)
 leave_from_entry:
-	mov %rax, CPU(RES_RAX)
-	mov %rcx, CPU(RES_RCX)
+	regs_save
 	mov %rcx, CPU(RES_RIP)
-	mov %r11, CPU(RES_R11)
 	mov %r11, CPU(RES_RFLAGS)
 	mov CPU(RING_CPU_USER_RSP), %rax
 	mov %rax, CPU(RES_RSP)
-	mov %rbx, CPU(RES_RBX)
-	mov %rdx, CPU(RES_RDX)
-	mov %rsi, CPU(RES_RSI)
-	mov %rdi, CPU(RES_RDI)
-	mov %rbp, CPU(RES_RBP)
-	mov %r8, CPU(RES_R8)
-	mov %r9, CPU(RES_R9)
-	mov %r10, CPU(RES_R10)
-	mov %r12, CPU(RES_R12)
-	mov %r13, CPU(RES_R13)
-	mov %r14, CPU(RES_R14)
-	mov %r15, CPU(RES_R15)
 
 /* All of the app's general registers are saved. Not those of the app any more: RAX and on. */
 leave_saved:
@@ -148,21 +153,7 @@ exception:
 	testb $3, 24(%rsp)
 	jz exception_ring0
 	swapgs
-	mov %rax, CPU(RES_RAX)
-	mov %rbx, CPU(RES_RBX)
-	mov %rcx, CPU(RES_RCX)
-	mov %rdx, CPU(RES_RDX)
-	mov %rsi, CPU(RES_RSI)
-	mov %rdi, CPU(RES_RDI)
-	mov %rbp, CPU(RES_RBP)
-	mov %r8, CPU(RES_R8)
-	mov %r9, CPU(RES_R9)
-	mov %r10, CPU(RES_R10)
-	mov %r11, CPU(RES_R11)
-	mov %r12, CPU(RES_R12)
-	mov %r13, CPU(RES_R13)
-	mov %r14, CPU(RES_R14)
-	mov %r15, CPU(RES_R15)
+	regs_save
 	pop %rax
 	mov %rax, CPU(RES_VECTOR)
 	pop %rax
