@@ -256,7 +256,7 @@ void kvm_sentry_fini(struct platform *p);
 /* A page fault of ring 0 at va. True: the table has what it takes, try again. Host mode only. */
 bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error);
 /* Takes memory in that ring 0 must be able to touch without a fault. */
-bool kvm_sentry_cover(struct platform *p, const void *start, size_t len);
+bool kvm_sentry_cover(struct platform *p, uint64_t va, size_t len);
 const uint64_t *kvm_sentry_page(const struct platform *p, uint64_t entry); /* a page of the table */
 void kvm_sentry_window(struct platform *p, uint64_t off, uint64_t len);
 

@@ -57,7 +57,7 @@ int kvm_monitor_prepare(struct platform_ctx *ctx)
 	}
 	m = ctx->monitor;
 	/* ring 0 saves vector state there without being able to take a fault */
-	if (!kvm_sentry_cover(p, m, ctx->monitor_size))
+	if (!kvm_sentry_cover(p, (uintptr_t)m, ctx->monitor_size))
 		return -ENOMEM;
 	ctx->app_fpu = m + MONITOR_STACK;
 	memset(res, 0, sizeof(*res));
@@ -528,10 +528,10 @@ static void claim_segv(void)
 void kvm_monitor_adopt(struct platform_ctx *ctx)
 {
 	stack_t st = {.ss_sp = ctx->monitor, .ss_size = MONITOR_STACK};
-	char *here = (char *)&st - STACK_NEAR;
+	uintptr_t here = (uintptr_t)&st;
 
 	/* a fault of ring 0's own return to the thread's stack could not be mended */
-	kvm_sentry_cover(ctx->p, here, 2 * STACK_NEAR);
+	kvm_sentry_cover(ctx->p, here - STACK_NEAR, 2 * STACK_NEAR);
 	__asm__("mov %%fs:0, %0" : "=r"(ctx->cpu->res.sentry_fs));
 	if (ctx->pill.by_fault) {
 		sigaltstack(&st, NULL);

@@ -284,9 +284,9 @@ bool kvm_sentry_fault(struct platform *p, uint64_t va, uint64_t error)
 	return done;
 }
 
-bool kvm_sentry_cover(struct platform *p, const void *start, size_t len)
+bool kvm_sentry_cover(struct platform *p, uint64_t va, size_t len)
 {
-	uint64_t va = (uintptr_t)start, end = va + len;
+	uint64_t end = va + len;
 
 	kvm_host_mode();
 	for (; va < end; va = ALIGN_DOWN(va, CHUNK) + CHUNK)
