@@ -293,28 +293,29 @@ static void print_heads(void)
 	       "tier 1", "request", "red", "blue", "steps");
 }
 
-static void bench_host(struct bench *b)
+/* What both residencies have. */
+static void bench_calls(struct bench *b, const char *heading)
 {
-	printf("\nnative: getppid %.2f us, read of a byte %.2f us\n", native_us(b, DUTY_GETPPID),
-	       native_us(b, DUTY_READ));
-	printf("\nThe sentry in the host (residency=host):\n");
+	printf("\n%s:\n", heading);
 	print_heads();
 	bench_call(b, "denied call, with its record", SYS_mount, DUTY_NOTHING);
 	bench_call(b, "constant call (getpid)", SYS_getpid, DUTY_NOTHING);
 	bench_call(b, "call handed to the sentry", SYS_read, DUTY_NOTHING);
 	bench_call(b, "the same, and it reads a file", SYS_read, DUTY_READ);
+}
+
+static void bench_host(struct bench *b)
+{
+	printf("\nnative: getppid %.2f us, read of a byte %.2f us\n", native_us(b, DUTY_GETPPID),
+	       native_us(b, DUTY_READ));
+	bench_calls(b, "The sentry in the host (residency=host)");
 	bench_fault(b);
 	bench_pages(b);
 }
 
 static void bench_guest(struct bench *b)
 {
-	printf("\nThe sentry in ring 0 (residency=guest):\n");
-	print_heads();
-	bench_call(b, "denied call, with its record", SYS_mount, DUTY_NOTHING);
-	bench_call(b, "constant call (getpid)", SYS_getpid, DUTY_NOTHING);
-	bench_call(b, "call handed to the sentry", SYS_read, DUTY_NOTHING);
-	bench_call(b, "the same, and it reads a file", SYS_read, DUTY_READ);
+	bench_calls(b, "The sentry in ring 0 (residency=guest)");
 	bench_call(b, "red pill, blue pill (direct)", SYS_read, DUTY_GETPPID);
 	bench_fault(b);
 	bench_pages(b);
