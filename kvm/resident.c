@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "base/overflow.h"
 #include "kvm/kvm.h"
 #include "ring0/ring0_syms.h"
@@ -57,6 +58,11 @@ int kvm_resident_setup(struct platform *p, struct sbx_err **e)
 	if (!able)
 		return 0;
 	r = kvm_sentry_init(p);
+	if (r < 0 && wanted == PLATFORM_RESIDENCY_AUTO) {
+		log_warn("the sentry stays in the host: its page table: %s", strerror(-r));
+		kvm_sentry_fini(p);
+		return 0;
+	}
 	if (r < 0)
 		return sbx_err_errno(e, -r, "setting up the sentry's page table");
 	p->resident = true;

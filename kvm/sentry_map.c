@@ -10,6 +10,7 @@
  * or waits for a lock that the sentry may hold. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@
 #define PF_WRITE   2u
 #define PF_FETCH   16u
 
+#define COVER_TRIES 100
 #define RANGES_MAX 256
 #define MAPS_MAX   (256 << 10)
 
@@ -288,10 +290,15 @@ bool kvm_sentry_cover(struct platform *p, uint64_t va, size_t len)
 {
 	uint64_t end = va + len;
 
+	unsigned tries;
+
 	kvm_host_mode();
 	for (; va < end; va = ALIGN_DOWN(va, CHUNK) + CHUNK)
-		if (!kvm_sentry_fault(p, va, 0))
-			return false;
+		for (tries = 0; !kvm_sentry_fault(p, va, 0); tries++) {
+			if (tries == COVER_TRIES)
+				return false;
+			sched_yield(); /* another thread adds a slot */
+		}
 	return true;
 }
 
@@ -383,4 +390,5 @@ void kvm_sentry_fini(struct platform *p)
 	if (p->sentry->pool)
 		munmap(p->sentry->pool, POOL_PAGES * PAGE);
 	munmap(p->sentry, sizeof(*p->sentry));
+	p->sentry = NULL;
 }
