@@ -29,6 +29,11 @@ need_sbx() {
 	exit 0
 }
 
+# Skips the whole file when only small tests are asked for.
+big_test() {
+	[ -z "${SBX_SMALL:-}" ] || { echo "1..0 # SKIP a big test, and SBX_SMALL is set"; exit 0; }
+}
+
 # A fresh folder that is removed at the end.
 new_dir() {
 	[ -n "${dir:-}" ] || trap 'rm -rf "$dir"' EXIT

@@ -12,23 +12,59 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
-	tests/guest/file_attr tests/guest/file_fd tests/guest/file_io tests/guest/file_locks tests/guest/file_name \
-	tests/guest/file_open tests/guest/file_random \
-	tests/guest/net_inet6 tests/guest/net_rights tests/guest/net_tcp tests/guest/net_udp \
+	tests/guest/clocks \
+	tests/guest/dev_files \
+	tests/guest/exec \
+	tests/guest/file_attr \
+	tests/guest/file_fd \
+	tests/guest/file_io \
+	tests/guest/file_locks \
+	tests/guest/file_name \
+	tests/guest/file_open \
+	tests/guest/file_random \
+	tests/guest/fork \
+	tests/guest/forkedge \
+	tests/guest/futexes \
+	tests/guest/hello \
+	tests/guest/jobs \
+	tests/guest/limits \
+	tests/guest/mmap \
+	tests/guest/mmfiles \
+	tests/guest/mmflood \
+	tests/guest/mmrandom \
+	tests/guest/mmthreads \
+	tests/guest/mremap \
+	tests/guest/net_inet6 \
+	tests/guest/net_rights \
+	tests/guest/net_tcp \
+	tests/guest/net_udp \
 	tests/guest/net_unix \
-	tests/guest/ready_epoll tests/guest/ready_intr tests/guest/ready_pipe tests/guest/ready_poll \
+	tests/guest/outside \
+	tests/guest/pidfd \
+	tests/guest/proc_files \
+	tests/guest/ready_epoll \
+	tests/guest/ready_intr \
+	tests/guest/ready_pipe \
+	tests/guest/ready_poll \
 	tests/guest/ready_signalfd \
-	tests/guest/outside tests/guest/tty tests/guest/tty_inject \
-	tests/guest/clocks tests/guest/futexes tests/guest/limits tests/guest/sigs tests/guest/tasks \
-	tests/guest/mmap tests/guest/mmfiles tests/guest/mmflood tests/guest/mmrandom tests/guest/mmthreads tests/guest/mremap \
-	tests/guest/threads64 tests/guest/vector \
-	tests/guest/exec tests/guest/fork tests/guest/forkedge tests/guest/jobs tests/guest/pidfd \
-	tests/guest/dev_files tests/guest/proc_files tests/guest/tmpfs \
-	tests/guest/hello
+	tests/guest/sigs \
+	tests/guest/tasks \
+	tests/guest/threads64 \
+	tests/guest/tmpfs \
+	tests/guest/tty \
+	tests/guest/tty_inject \
+	tests/guest/vector
 
-hostile_tests = tests/hostile/abuse tests/hostile/corner tests/hostile/fuzz_calls \
-	tests/hostile/fuzz_net tests/hostile/procs tests/hostile/race_names tests/hostile/race_path \
-	tests/hostile/ring tests/hostile/stress
+hostile_tests = \
+	tests/hostile/abuse \
+	tests/hostile/corner \
+	tests/hostile/fuzz_calls \
+	tests/hostile/fuzz_net \
+	tests/hostile/procs \
+	tests/hostile/race_names \
+	tests/hostile/race_path \
+	tests/hostile/ring \
+	tests/hostile/stress
 
 # Unit tests: one name here, its LDADD below.
 unit_tests = tests/table/test_table
@@ -110,8 +146,18 @@ tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(M
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t
-program_tests = tests/cli/files.t tests/cli/run.t tests/net/gate.t tests/programs/python.t tests/programs/shell.t tests/programs/terminal.t tests/programs/tools.t tests/programs/web.t
-kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+program_tests = \
+	tests/cli/files.t \
+	tests/cli/run.t \
+	tests/net/gate.t \
+	tests/programs/python.t \
+	tests/programs/shell.t \
+	tests/programs/terminal.t \
+	tests/programs/tools.t \
+	tests/programs/web.t
+# Programs of the distribution that take long or many packages; SBX_SMALL=1 leaves them out.
+big_tests =
+kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -145,7 +191,7 @@ check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py
-dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests)
+dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs KVM, once more in a virtual machine that emulates AMD's.
