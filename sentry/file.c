@@ -119,7 +119,7 @@ int file_iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out)
 
 /* O_NONBLOCK set by the app on a description that the host shares: the host's flag stays as it is,
  * so readiness is asked first. 0 to go on, or -EAGAIN. */
-static int inherited_ready(const struct file *f, short events)
+int file_inherited_ready(const struct file *f, short events)
 {
 	struct pollfd p = {.fd = f->hostfd, .events = events};
 
@@ -183,7 +183,7 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 		return flags ? -EOPNOTSUPP : f->ops->read(t, f, iov, n, off);
 	r = f->kind == POL_FD_TTY ? job_terminal_access(t, SIGTTIN) : 0;
 	if (!r)
-		r = inherited_ready(f, POLLIN);
+		r = file_inherited_ready(f, POLLIN);
 	if (r)
 		return r;
 	return host_io(t, SYS_readv, SYS_preadv2, f, iov, n, off, flags);
@@ -202,7 +202,7 @@ static ssize_t write_any(struct task *t, struct file *f, const struct iovec *iov
 
 	if (f->ops->write)
 		return flags ? -EOPNOTSUPP : f->ops->write(t, f, iov, n, off);
-	r = inherited_ready(f, POLLOUT);
+	r = file_inherited_ready(f, POLLOUT);
 	if (r)
 		return r;
 	if (f->inherited && (f->flags & O_NONBLOCK) && f->kind != POL_FD_FILE) {
@@ -213,31 +213,6 @@ static ssize_t write_any(struct task *t, struct file *f, const struct iovec *iov
 	if (f->inherited && f->flags & O_APPEND && f->kind == POL_FD_FILE)
 		flags |= RWF_APPEND; /* set by the app: the host's flag is left alone */
 	return host_io(t, SYS_writev, SYS_pwritev2, f, iov, n, off, flags);
-}
-
-/* Writes to a descriptor that counts against limits.output: what the limit still allows is written,
- * and a write beyond it ends the sandbox. */
-static ssize_t write_counted(struct task *t, struct file *f, const struct iovec *iov, int n,
-			     off_t off, int flags)
-{
-	uint64_t limit = sandbox.config.limit_output;
-	size_t want = file_iov_total(iov, n), room = want;
-	struct iovec cut[GMEM_IOV_MAX];
-	uint64_t before;
-	ssize_t r = 0;
-
-	before = atomic_fetch_add(&sandbox.output_bytes, want);
-	if (limit && (before >= limit || want > limit - before)) {
-		room = before < limit ? (size_t)(limit - before) : 0;
-		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), room, cut);
-		iov = cut;
-	}
-	if (room || !want)
-		r = write_any(t, f, iov, n, off, flags);
-	atomic_fetch_sub(&sandbox.output_bytes, want - (r > 0 ? (size_t)r : 0));
-	if (want > room && (r >= 0 && (size_t)r == room))
-		sandbox_end(128 + SIGKILL, "output limit");
-	return r;
 }
 
 /* RLIMIT_FSIZE: what of want bytes may be written at off of a regular file. -EFBIG, with SIGXFSZ,
@@ -263,6 +238,33 @@ static ssize_t fsize_room(struct task *t, struct file *f, off_t off, size_t want
 	return (ssize_t)MIN((rlim_t)want, limit - (rlim_t)pos);
 }
 
+int file_out_begin(struct task *t, struct file *f, off_t off, size_t want, struct file_out *o)
+{
+	uint64_t limit = sandbox.config.limit_output, before;
+	ssize_t r = fsize_room(t, f, off, want);
+
+	if (r < 0)
+		return (int)r;
+	o->want = o->room = (size_t)r;
+	if (!f->count_output)
+		return 0;
+	before = atomic_fetch_add(&sandbox.output_bytes, o->want);
+	if (limit && (before >= limit || o->want > limit - before))
+		o->room = before < limit ? (size_t)(limit - before) : 0;
+	return 0;
+}
+
+void file_out_end(struct task *t, struct file *f, const struct file_out *o, ssize_t r)
+{
+	if (f->count_output)
+		atomic_fetch_sub(&sandbox.output_bytes, o->want - (r > 0 ? (size_t)r : 0));
+	if (o->want > o->room && r >= 0 && (size_t)r == o->room)
+		sandbox_end(128 + SIGKILL, "output limit");
+	/* Sockets decide for themselves (MSG_NOSIGNAL); their write() comes through here too. */
+	if (r == -EPIPE)
+		signal_raise(t, SIGPIPE);
+}
+
 int file_check_size(struct task *t, off_t size)
 {
 	if ((rlim_t)size <= t->proc->rlim[RLIMIT_FSIZE].rlim_cur)
@@ -276,22 +278,21 @@ ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov
 {
 	size_t want = file_iov_total(iov, n);
 	struct iovec cut[GMEM_IOV_MAX];
+	struct file_out o;
 	ssize_t r;
 
 	if (!file_can_write(f))
 		return -EBADF;
-	r = fsize_room(t, f, off, want);
+	r = file_out_begin(t, f, off, want, &o);
 	if (r < 0)
 		return r;
-	if ((size_t)r < want) {
-		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), (size_t)r, cut);
+	if (o.room < want) {
+		n = file_iov_clip(iov, MIN(n, GMEM_IOV_MAX), o.room, cut);
 		iov = cut;
 	}
-	r = f->count_output ? write_counted(t, f, iov, n, off, flags)
-			    : write_any(t, f, iov, n, off, flags);
-	/* Sockets decide for themselves (MSG_NOSIGNAL); their write() comes through here too. */
-	if (r == -EPIPE)
-		signal_raise(t, SIGPIPE);
+	if (o.room || !o.want)
+		r = write_any(t, f, iov, n, off, flags);
+	file_out_end(t, f, &o, r);
 	return r;
 }
 

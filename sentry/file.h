@@ -27,6 +27,9 @@ struct dirent_sink;
 struct file_ops {
 	ssize_t (*read)(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
 	ssize_t (*write)(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+	/* Moves up to len bytes that the host's pipe holds to off of the file, without waiting for any:
+	 * -EAGAIN. Only for files that have write and a host descriptor. */
+	ssize_t (*from_pipe)(struct task *t, struct file *f, int pipe, size_t len, off_t off);
 	off_t (*seek)(struct task *t, struct file *f, off_t off, int whence);
 	/* Emits directory entries through sink until it is full or the directory ends. */
 	int (*getdents)(struct task *t, struct file *f, struct dirent_sink *sink);
@@ -84,10 +87,23 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 ssize_t file_write_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
 			 int flags);
 off_t file_seek(struct task *t, struct file *f, off_t off, int whence);
+/* What a call that moves data into f by other means than file_write may move there: room bytes of
+ * want, at off (-1: the position), as RLIMIT_FSIZE and limits.output let it. 0, or -EFBIG after
+ * SIGXFSZ. file_out_end takes what came of it, and raises SIGPIPE and ends the sandbox as a write
+ * would. */
+struct file_out {
+	size_t want, room;
+};
+int file_out_begin(struct task *t, struct file *f, off_t off, size_t want, struct file_out *o);
+void file_out_end(struct task *t, struct file *f, const struct file_out *o, ssize_t r);
 /* Attributes of an open file of any kind, as the app sees them. 0 or -errno. */
 int file_fstat(struct task *t, struct file *f, struct statx *st);
 /* RLIMIT_FSIZE for a file that is to become size bytes long: 0, or -EFBIG after SIGXFSZ. */
 int file_check_size(struct task *t, off_t size);
+
+/* 0 when input or output of f need not wait, or -EAGAIN: for descriptions shared with the host, whose
+ * O_NONBLOCK is not the app's. events are poll's. */
+int file_inherited_ready(const struct file *f, short events);
 
 /* Bytes of iov; SIZE_MAX when they cannot be counted. */
 size_t file_iov_total(const struct iovec *iov, int n);

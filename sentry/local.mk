@@ -62,6 +62,7 @@ sentry_files = \
 	sentry/sys_file_io.c \
 	sentry/sys_file_name.c \
 	sentry/sys_file_open.c \
+	sentry/sys_file_splice.c \
 	sentry/sys_file_stat.c \
 	sentry/vfs.c sentry/vfs.h \
 	sentry/vfs_role.c

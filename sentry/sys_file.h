@@ -20,6 +20,11 @@ bool sys_link_widens(const struct file *f, const struct vpath *to);
 /* The AT_* flags of the call, 0 when it has none. */
 unsigned sys_at_flags(const struct sysargs *a);
 
+/* An off_t of the app's behind a pointer that may be NULL: then *off is -1. -EFAULT, or -EINVAL for one
+ * below zero; *off is what was read. */
+int sys_off_read(struct task *t, uint64_t addr, off_t *off);
+int sys_off_write(struct task *t, uint64_t addr, off_t off);
+
 /* mode without the process' umask and without what sbx does not let a program create: set-id bits,
  * which would lend the identity of whoever runs sbx. */
 mode_t sys_create_mode(struct task *t, mode_t mode);

@@ -263,6 +263,41 @@ static ssize_t data_write(struct task *t, struct file *f, const struct iovec *io
 	return r;
 }
 
+/* As write_locked, from a host pipe that is not waited for. */
+static ssize_t from_pipe_locked(struct tnode *n, struct file *f, int pipe, size_t len, off_t off)
+{
+	uint64_t charged = n->data.charged;
+	off_t pos = off < 0 ? lseek(f->hostfd, 0, SEEK_CUR) : off, size;
+	size_t want;
+	ssize_t r;
+
+	if (pos < 0)
+		return -errno;
+	want = reserve_write(n, pos, len);
+	if (!want)
+		return pos == INT64_MAX ? -EFBIG : -ENOSPC;
+	r = splice(pipe, NULL, f->hostfd, &pos, want, SPLICE_F_NONBLOCK);
+	if (r < 0)
+		r = -errno;
+	else if (off < 0)
+		lseek(f->hostfd, pos, SEEK_SET);
+	size = r > 0 ? changed(n) : current_size(&n->data);
+	if (pages_of((uint64_t)size) < n->data.charged)
+		give_back(n, MAX(charged * TMPFS_PAGE, (uint64_t)size));
+	return r;
+}
+
+static ssize_t data_from_pipe(struct task *t, struct file *f, int pipe, size_t len, off_t off)
+{
+	struct tnode *n = f->priv;
+	ssize_t r;
+
+	pthread_mutex_lock(&n->lock);
+	r = from_pipe_locked(n, f, pipe, len, off);
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
 static int data_truncate(struct task *t, struct file *f, off_t len)
 {
 	struct tnode *n = f->priv;
@@ -319,6 +354,7 @@ static void data_release(struct file *f)
 
 static const struct file_ops data_file_ops = {
 	.write = data_write,
+	.from_pipe = data_from_pipe,
 	.truncate = data_truncate,
 	.fallocate = data_fallocate,
 	.fstat = data_fstat,

@@ -22,6 +22,7 @@ guest_tests = \
 	tests/guest/file_name \
 	tests/guest/file_open \
 	tests/guest/file_random \
+	tests/guest/file_splice \
 	tests/guest/fork \
 	tests/guest/forkedge \
 	tests/guest/futexes \
