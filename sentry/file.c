@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
+#include "sentry/async.h"
 #include "sentry/job.h"
 #include "sentry/ready.h"
 #include "sentry/signal.h"
@@ -47,6 +48,8 @@ void file_put(struct file *f)
 		return;
 	if (f->watched)
 		epoll_forget(f);
+	if (f->async)
+		async_forget(f);
 	if (f->ops->release)
 		f->ops->release(f);
 	if (f->hostfd >= 0 && !f->node_fd)

@@ -59,6 +59,7 @@ struct file {
 	bool inherited;		    /* the description is shared with the host: its flags are left
 				     * alone, O_NONBLOCK is emulated */
 	bool watched;		    /* was registered with an epoll: see epoll_forget */
+	struct async *async;	    /* who is told of readiness: async.c; or NULL */
 	pthread_mutex_t lock;	    /* guards pos and priv of sentry-made files */
 	off_t pos;
 	void *priv;

@@ -19,6 +19,7 @@ sentry_memory = \
 
 # Tasks, signals, time
 sentry_tasks = \
+	sentry/async.c sentry/async.h \
 	sentry/auditx.c sentry/auditx.h \
 	sentry/decode.c sentry/decode.h \
 	sentry/dispatch.c \

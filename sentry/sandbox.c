@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/fdx.h"
 #include "base/log.h"
+#include "sentry/async.h"
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
 #include "sentry/file.h"
@@ -589,7 +590,7 @@ static bool wait_for_the_rest(unsigned *rounds)
 /* Until every app thread is gone: forwards signals, fires timers, watches limits. */
 static void housekeep(struct host_state *h)
 {
-	struct pollfd fds[2] = {{h->signal_fd, POLLIN, 0}, {sandbox.wake_fd, POLLIN, 0}};
+	struct pollfd fds[3] = {{h->signal_fd, POLLIN, 0}, {sandbox.wake_fd, POLLIN, 0}};
 	uint64_t now, next, at, ticks;
 	struct timespec ts;
 	unsigned rounds = 0;
@@ -607,8 +608,11 @@ static void housekeep(struct host_state *h)
 		next = MIN(next, at);
 		ts.tv_sec = (time_t)((next > now ? next - now : 0) / NSEC);
 		ts.tv_nsec = (long)((next > now ? next - now : 0) % NSEC);
-		if (ppoll(fds, 2, &ts, NULL) <= 0)
+		fds[2] = (struct pollfd){async_fd(), POLLIN, 0};
+		if (ppoll(fds, 3, &ts, NULL) <= 0)
 			continue;
+		if (fds[2].revents)
+			async_run();
 		if (fds[1].revents && read(sandbox.wake_fd, &ticks, sizeof(ticks)) < 0)
 			continue;
 		if (fds[0].revents)

@@ -9,11 +9,12 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "sentry/async.h"
 #include "sentry/filelock.h"
 #include "sentry/sys_file.h"
 
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC)
-/* What the host's description follows; signals for readiness are not offered. */
+/* What the host's description follows. */
 #define SETFL_HOST (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 
 /* ---- duplicates ---- */
@@ -76,9 +77,10 @@ long sys_close_range(struct task *t, struct sysargs *a)
 
 /* ---- fcntl ---- */
 
-static long set_flags(struct file *f, unsigned flags)
+static long set_flags(struct task *t, struct file *f, int fd, unsigned flags)
 {
 	unsigned old = f->flags, now;
+	int err;
 
 	if (f->append_only && !(flags & O_APPEND))
 		return -EPERM;
@@ -88,6 +90,13 @@ static long set_flags(struct file *f, unsigned flags)
 		if (host < 0 ||
 		    fcntl(f->hostfd, F_SETFL, (host & ~SETFL_HOST) | (int)(flags & SETFL_HOST)))
 			return -errno;
+	}
+	if ((old ^ flags) & O_ASYNC) {
+		err = async_set(t, f, fd, flags & O_ASYNC);
+		if (err == -ENOTTY)
+			flags &= ~(unsigned)O_ASYNC;
+		else if (err)
+			return err;
 	}
 	do
 		now = (old & ~(unsigned)SETFL_MASK) | (flags & SETFL_MASK);
@@ -131,8 +140,6 @@ static long host_fcntl(struct file *f, int cmd, uint64_t arg)
 static long fcntl_any(struct task *t, struct file *f, int cmd, uint64_t arg)
 {
 	switch (cmd) {
-	case F_SETFL:
-		return set_flags(f, (unsigned)arg);
 	case F_GETLK:
 	case F_SETLK:
 	case F_SETLKW:
@@ -148,9 +155,11 @@ static long fcntl_any(struct task *t, struct file *f, int cmd, uint64_t arg)
 		return host_fcntl(f, cmd, arg);
 	case F_SETOWN:
 	case F_GETOWN:
+	case F_SETOWN_EX:
+	case F_GETOWN_EX:
 	case F_SETSIG:
 	case F_GETSIG:
-		return 0; /* nobody is told: O_ASYNC is not offered */
+		return async_fcntl(t, f, cmd, arg);
 	case F_GETLEASE:
 		return F_UNLCK;
 	default:
@@ -178,7 +187,9 @@ long sys_fcntl(struct task *t, struct sysargs *a)
 	case F_GETFL:
 		return (long)f->flags;
 	}
-	return f->flags & O_PATH ? -EBADF : fcntl_any(t, f, cmd, arg);
+	if (f->flags & O_PATH)
+		return -EBADF;
+	return cmd == F_SETFL ? set_flags(t, f, fd, (unsigned)arg) : fcntl_any(t, f, cmd, arg);
 }
 
 /* ---- whole-file locks and syncing ---- */

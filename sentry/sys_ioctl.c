@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <asm/termbits.h>
 #include "base/overflow.h"
+#include "sentry/async.h"
 #include "sentry/job.h"
 #include "sentry/net.h"
 #include "sentry/sys.h"
@@ -98,6 +99,22 @@ static long set_nonblock(struct task *t, struct file *f, struct gptr arg)
 	return fcntl(f->hostfd, F_SETFL, flags & (O_NONBLOCK | O_APPEND | O_DIRECT)) ? -errno : 0;
 }
 
+static long set_async(struct task *t, struct file *f, int fd, struct gptr arg)
+{
+	int on, err;
+
+	if (gmem_read(t->proc->mm, &on, arg, sizeof(on)))
+		return -EFAULT;
+	err = async_set(t, f, fd, on);
+	if (err)
+		return err;
+	if (on)
+		atomic_fetch_or(&f->flags, O_ASYNC);
+	else
+		atomic_fetch_and(&f->flags, ~(unsigned)O_ASYNC);
+	return 0;
+}
+
 long sys_ioctl(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
@@ -112,6 +129,8 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 		return fdtab_set_cloexec(t->proc->fdtab, A_INT(a, 0), cmd == FIOCLEX);
 	case FIONBIO:
 		return set_nonblock(t, f, A_PTR(a, 2));
+	case FIOASYNC:
+		return set_async(t, f, A_INT(a, 0), A_PTR(a, 2));
 	case TIOCGPGRP:
 	case TIOCSPGRP:
 	case TIOCGSID:

@@ -43,6 +43,7 @@ guest_tests = \
 	tests/guest/outside \
 	tests/guest/pidfd \
 	tests/guest/proc_files \
+	tests/guest/ready_async \
 	tests/guest/ready_epoll \
 	tests/guest/ready_intr \
 	tests/guest/ready_pipe \
