@@ -435,6 +435,9 @@ const struct vnode_ops hostfs_ops = {
     .getattr = hostfs_getattr,
     .setattr = hostfs_setattr,
     .statfs = hostfs_statfs,
+    .getxattr = hostfs_getxattr,
+    .setxattr = hostfs_setxattr,
+    .listxattr = hostfs_listxattr,
     .node_path = hostfs_node_path,
     .release = hostfs_release,
 };

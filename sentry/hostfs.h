@@ -1,5 +1,5 @@
 /* The host's file system as the app sees it: nodes pinned by O_PATH descriptors. Owner:
- * sentry/hostfs.c (nodes), hostfile.c (open files). */
+ * sentry/hostfs.c (nodes), hostfile.c (open files), hostxattr.c. */
 #ifndef SBX_SENTRY_HOSTFS_H
 #define SBX_SENTRY_HOSTFS_H
 
@@ -23,5 +23,10 @@ int hostfs_lookup_path(struct vnode *dir, const char *rel, bool nofollow, struct
 /* Open file over fd of a pinned node. When fd is the node's own descriptor, the node keeps owning
  * it; else it is taken. */
 int hostfs_file(struct vnode *node, int fd, unsigned flags, struct file **out);
+
+/* The vnode operations: sentry/hostxattr.c. */
+ssize_t hostfs_getxattr(struct vnode *n, const char *name, void *buf, size_t size);
+int hostfs_setxattr(struct vnode *n, const char *name, const void *value, size_t size, int flags);
+ssize_t hostfs_listxattr(struct vnode *n, char *buf, size_t size);
 
 #endif

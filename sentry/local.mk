@@ -55,6 +55,7 @@ sentry_files = \
 	sentry/lockgraph.c sentry/lockgraph.h \
 	sentry/hostfile.c \
 	sentry/hostfs.c sentry/hostfs.h \
+	sentry/hostxattr.c \
 	sentry/path.c \
 	sentry/sys_file.h \
 	sentry/sys_file_attr.c \
@@ -65,6 +66,7 @@ sentry_files = \
 	sentry/sys_file_open.c \
 	sentry/sys_file_splice.c \
 	sentry/sys_file_stat.c \
+	sentry/sys_xattr.c \
 	sentry/vfs.c sentry/vfs.h \
 	sentry/vfs_role.c
 
@@ -85,7 +87,8 @@ sentry_memfs = \
 	sentry/tmpfs_data.c \
 	sentry/tmpfs_dir.c \
 	sentry/tmpfs_fifo.c \
-	sentry/tmpfs_nameless.c
+	sentry/tmpfs_nameless.c \
+	sentry/tmpfs_xattr.c
 
 # Network and readiness
 sentry_net = \

@@ -1,4 +1,4 @@
-/* Attributes: mode, owner, times, size. Extended attributes are not offered. */
+/* Attributes: mode, owner, times, size. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -313,31 +313,3 @@ long sys_fallocate(struct task *t, struct sysargs *a)
 		return -ENODEV;
 	return file_host_call(t, f, SYS_fallocate, A_INT(a, 1), off, len, 0, 0);
 }
-
-/* ---- extended attributes ---- */
-
-/* As a file system without them answers. Host attributes carry capabilities and labels that mean
- * nothing in here. */
-#define NO_XATTR(name)                                                                             \
-	long sys_##name(struct task *t, struct sysargs *a)                                         \
-	{                                                                                          \
-		return -EOPNOTSUPP;                                                                \
-	}
-#define NO_FXATTR(name)                                                                            \
-	long sys_##name(struct task *t, struct sysargs *a)                                         \
-	{                                                                                          \
-		return a->file[0] && !(a->file[0]->flags & O_PATH) ? -EOPNOTSUPP : -EBADF;         \
-	}
-
-NO_XATTR(setxattr)
-NO_XATTR(lsetxattr)
-NO_XATTR(getxattr)
-NO_XATTR(lgetxattr)
-NO_XATTR(listxattr)
-NO_XATTR(llistxattr)
-NO_XATTR(removexattr)
-NO_XATTR(lremovexattr)
-NO_FXATTR(fsetxattr)
-NO_FXATTR(fgetxattr)
-NO_FXATTR(flistxattr)
-NO_FXATTR(fremovexattr)

@@ -100,6 +100,7 @@ static void tmpfs_release(struct vnode *vn)
 		tmpfs_uncharge(fs, n->target ? strlen(n->target) : 0);
 		free(n->target);
 	}
+	tmpfs_xattr_free(n);
 	free(vn->path);
 	tmpfs_named(n);
 	pthread_mutex_destroy(&n->lock);
@@ -613,6 +614,9 @@ static const struct vnode_ops tmpfs_ops = {
 	.getattr = tmpfs_getattr,
 	.setattr = tmpfs_setattr,
 	.statfs = tmpfs_statfs,
+	.getxattr = tmpfs_getxattr,
+	.setxattr = tmpfs_setxattr,
+	.listxattr = tmpfs_listxattr,
 	.node_path = tmpfs_node_path,
 	.release = tmpfs_release,
 };

@@ -78,6 +78,7 @@ struct tnode {
 	struct tentry *entry; /* a name of it, for its path; NULL when not known */
 	bool linkable;	      /* of O_TMPFILE: may get its first name */
 	char *nameless;	      /* what O_TMPFILE's is called until it has one; owned, charged */
+	struct txattr *xattrs; /* guarded by lock */
 	union {
 		struct tdir dir;
 		struct tdata data;
@@ -128,6 +129,12 @@ void tmpfs_data_times_set(struct tnode *n);
 /* ---- tmpfs_fifo.c ---- */
 int tmpfs_fifo_open(struct task *t, struct tnode *n, unsigned flags, struct file **out);
 void tmpfs_fifo_free(struct tnode *n);
+
+/* ---- tmpfs_xattr.c: the vnode operations, and what the last reference does ---- */
+ssize_t tmpfs_getxattr(struct vnode *vn, const char *name, void *buf, size_t size);
+int tmpfs_setxattr(struct vnode *vn, const char *name, const void *value, size_t size, int flags);
+ssize_t tmpfs_listxattr(struct vnode *vn, char *buf, size_t size);
+void tmpfs_xattr_free(struct tnode *n);
 
 /* ---- tmpfs_nameless.c ---- */
 /* Forgets what n was called before it had a name. The caller holds tmpfs.lock, or all of n. */

@@ -68,6 +68,13 @@ struct vnode_ops {
 	int (*getattr)(struct task *t, struct vnode *node, struct statx *st);
 	int (*setattr)(struct vnode *node, const struct vattr *a);
 	int (*statfs)(struct vnode *node, struct statfs *st);
+	/* Extended attributes of regular files and directories; names start with "user." and go on.
+	 * Lengths; with a size of 0 nothing is stored. A value of NULL removes. NULL members:
+	 * -EOPNOTSUPP, and an empty list. */
+	ssize_t (*getxattr)(struct vnode *node, const char *name, void *buf, size_t size);
+	int (*setxattr)(struct vnode *node, const char *name, const void *value, size_t size,
+			int flags);
+	ssize_t (*listxattr)(struct vnode *node, char *buf, size_t size);
 	/* Present path of the node below its mount's root: "" for the root itself, else "/a/b".
 	 * 0, -ENAMETOOLONG, or -ENOENT when it was unlinked. NULL member: vnode.path is fixed. */
 	int (*node_path)(struct vnode *node, char *buf, size_t size);

@@ -268,6 +268,24 @@ static uint32_t rename_verbs(enum path_role role, const struct sysargs *a, const
 	return POL_V_CREATE | (p->node ? POL_V_DELETE : 0);
 }
 
+/* Attributes of the class that a program may have its own in are content. */
+static uint32_t xattr_verbs(const struct sysargs *a, const struct vpath *p)
+{
+	switch (a->nr) {
+	case SYS_setxattr:
+	case SYS_lsetxattr:
+	case SYS_removexattr:
+	case SYS_lremovexattr:
+		return POL_V_WRITE;
+	case SYS_getxattr:
+	case SYS_lgetxattr:
+		if (strncmp(a->str, "user.", 5) || (p->node && p->node->type == S_IFLNK))
+			break;
+		return p->node && p->node->type == S_IFDIR ? POL_V_LIST : POL_V_READ;
+	}
+	return POL_V_STAT;
+}
+
 uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p)
 {
 	if (p->file && role != PATH_exec)
@@ -297,14 +315,7 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 		return POL_V_WRITE;
 	case PATH_xattr:
 	case PATH_lxattr:
-		switch (a->nr) {
-		case SYS_setxattr:
-		case SYS_lsetxattr:
-		case SYS_removexattr:
-		case SYS_lremovexattr:
-			return POL_V_WRITE;
-		}
-		return POL_V_STAT;
+		return xattr_verbs(a, p);
 	default:
 		return POL_V_STAT;
 	}

@@ -23,6 +23,7 @@ guest_tests = \
 	tests/guest/file_open \
 	tests/guest/file_random \
 	tests/guest/file_splice \
+	tests/guest/file_xattr \
 	tests/guest/fork \
 	tests/guest/forkedge \
 	tests/guest/futexes \

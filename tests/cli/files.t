@@ -209,6 +209,47 @@ timeout 60 "$SBX" --policy link.pol run /bin/cat byname/file >o 2>e
 grep -q "^sbx: link.pol:.*$dir/byname is $dir/tree/ro, which this policy does not grant" e &&
 	tap_ok "a grant through a link is pointed out" || tap_not_ok "a grant through a link is pointed out" e
 
+# Extended attributes: the class `user.` is content; of the others nothing is told, and none is set.
+attr='sub r { my ($what, $ok) = @_; my $e = $!; print "$what: ", ($ok == -1 ? $e : $ok), "\n"; }
+	sub set { my ($f, $n) = @_; my ($p, $v) = ("tree/$f", "v"); r("set $n of $f", syscall(188, $p, $n, $v, 1, 0)); }
+	sub get { my ($f, $n) = @_; my ($p, $b) = ("tree/$f", "x" x 8); r("get $n of $f", syscall(191, $p, $n, $b, 8)); }'
+echo text >tree/drop/attr
+if perl -e 'for my $f (qw(ro/file drop/attr shut/file)) { my ($p, $n, $v) = ("tree/$f", "user.k", "kept");
+	syscall(188, $p, $n, $v, 4, 0) == 0 or exit 1; }'; then
+	timeout 60 "$SBX" --policy t.pol run /usr/bin/perl -e "$attr"'
+		for my $f (qw(ro/file drop/attr shut/file rw/d)) { get($f, "user.k"); set($f, "user.new"); }
+		get("ro/file", $_) for qw(security.capability trusted.x system.posix_acl_access);
+		set("rw/d", $_) for qw(security.capability trusted.x system.posix_acl_access);
+		my ($p, $k, $v, $b) = ("tree/ro/file", "user.k", "v", "x" x 64);
+		r("list ro/file", syscall(194, $p, $b, 64)); print unpack("Z*", $b), "\n";
+		open(my $f, "<", $p); my $fd = fileno($f);
+		r("fsetxattr", syscall(190, $fd, $k, $v, 1, 0)); r("fgetxattr", syscall(193, $fd, $k, $b, 64));' >o 2>e
+	cat >want <<'W'
+get user.k of ro/file: 4
+set user.new of ro/file: Operation not permitted
+get user.k of drop/attr: Operation not permitted
+set user.new of drop/attr: 0
+get user.k of shut/file: Operation not permitted
+set user.new of shut/file: Operation not permitted
+get user.k of rw/d: No data available
+set user.new of rw/d: 0
+get security.capability of ro/file: No data available
+get trusted.x of ro/file: No data available
+get system.posix_acl_access of ro/file: Operation not supported
+set security.capability of rw/d: Operation not permitted
+set trusted.x of rw/d: Operation not permitted
+set system.posix_acl_access of rw/d: Operation not supported
+list ro/file: 7
+user.k
+fsetxattr: Operation not permitted
+fgetxattr: 4
+W
+	{ diff want o; cat e; } >why
+	cmp -s want o && tap_ok "extended attributes" || tap_not_ok "extended attributes" why
+else
+	tap_skip "extended attributes" "the file system has none"
+fi
+
 # limits.output: what the limit allows is written, not a byte more.
 sed 's/^name:.*/name: files\nlimits: {output: 1KiB}/' t.pol >limit.pol
 timeout 60 "$SBX" --policy limit.pol run /usr/bin/perl -e '$| = 1; print "x" x 77 while 1' >o 2>e
