@@ -154,7 +154,7 @@ int proc_fork(struct task *t, const struct clone_req *r)
 
 	if (err)
 		return err;
-	if (!task_room())
+	if (!task_room(t->proc))
 		return -EAGAIN;
 	p = copy_proc(t, r->flags, &err);
 	if (!p)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "sentry/procfs.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
@@ -90,16 +91,26 @@ long sys_pidfd_open(struct task *t, struct sysargs *a)
 	return r;
 }
 
-long sys_pidfd_send_signal(struct task *t, struct sysargs *a)
+/* The process that a signal is for, referenced: f is a pidfd or an open /proc/PID. */
+static int signalled(const struct file *f, struct proc **p)
 {
-	struct proc *p = a->file[0] ? pidfd_proc(a->file[0]) : NULL;
+	struct pseudo_key key;
+
+	*p = f ? pidfd_proc(f) : NULL;
+	if (*p) {
+		proc_get(*p);
+		return 0;
+	}
+	if (!f || pseudo_dir_entry(f, &key) != &procfs_pid_dir)
+		return -EBADF;
+	return procfs_proc(&key, p);
+}
+
+static long send_signal(struct task *t, struct proc *p, const struct sysargs *a)
+{
 	int sig = A_INT(a, 1);
 	siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
 
-	if (A_UINT(a, 3))
-		return -EINVAL;
-	if (!p)
-		return -EBADF;
 	info.si_pid = t->proc->pid;
 	info.si_uid = t->proc->uid;
 	if (a->raw[2]) {
@@ -115,4 +126,19 @@ long sys_pidfd_send_signal(struct task *t, struct sysargs *a)
 	if (atomic_load(&p->gone))
 		return -ESRCH;
 	return sig ? signal_send_proc(p, &info) : 0;
+}
+
+long sys_pidfd_send_signal(struct task *t, struct sysargs *a)
+{
+	struct proc *p;
+	long r;
+
+	if (A_UINT(a, 3))
+		return -EINVAL;
+	r = signalled(a->file[0], &p);
+	if (r)
+		return r;
+	r = send_signal(t, p, a);
+	proc_put(p);
+	return r;
 }

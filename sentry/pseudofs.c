@@ -391,6 +391,16 @@ static const struct file_ops dir_ops = {
 	.release = dir_release,
 };
 
+const struct pseudo_entry *pseudo_dir_entry(const struct file *f, struct pseudo_key *key)
+{
+	const struct pnode *n = f->priv;
+
+	if (f->ops != &dir_ops)
+		return NULL;
+	*key = n->key;
+	return n->entry;
+}
+
 static int open_dir(struct pnode *n, unsigned flags, struct file **out)
 {
 	if ((flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH))

@@ -35,6 +35,9 @@ struct pseudo_entry {
 /* Root of a tree. The table lives as long as the program. 0 or -errno. */
 int pseudo_root(const struct pseudo_entry *top, long magic, struct vnode **out);
 
+/* What an open directory of such a tree was made from, and its key; NULL for other files. */
+const struct pseudo_entry *pseudo_dir_entry(const struct file *f, struct pseudo_key *key);
+
 /* A node for an entry outside the tree's own lookups (tests). 0 or -errno. */
 int pseudo_node(struct mount *mnt, const struct pseudo_entry *e, const struct pseudo_key *k,
 		long magic, struct vnode **out);

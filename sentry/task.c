@@ -84,22 +84,31 @@ bool task_wait_killable(struct task *t, _Atomic uint32_t *word, uint32_t val)
 	return atomic_load(word) != val;
 }
 
-bool task_room(void)
+/* The most tasks there may be for p to make one more: limits.processes, and RLIMIT_NPROC, which does
+ * not hold for root. All processes are one user's. */
+static uint64_t tasks_max(const struct proc *p)
 {
-	uint64_t max = sandbox.config.limit_processes;
-	int tasks = atomic_load(&sandbox.nr_tasks), all = tasks + atomic_load(&sandbox.nr_zombies);
+	uint64_t max = ZOMBIES_MAX;
 
-	return all < ZOMBIES_MAX && (!max || (uint64_t)all < max) &&
-	       (unsigned)tasks < platform_ctx_max(sandbox.platform);
+	if (sandbox.config.limit_processes)
+		max = MIN(max, sandbox.config.limit_processes);
+	return p->uid ? MIN(max, p->rlim[RLIMIT_NPROC].rlim_cur) : max;
 }
 
-/* Counts one more task, if limits.processes allows it: several threads may ask at the same time. */
-static bool count_task(void)
+bool task_room(const struct proc *p)
 {
-	uint64_t max = sandbox.config.limit_processes;
+	int tasks = atomic_load(&sandbox.nr_tasks), all = tasks + atomic_load(&sandbox.nr_zombies);
+
+	return (uint64_t)all < tasks_max(p) && (unsigned)tasks < platform_ctx_max(sandbox.platform);
+}
+
+/* Counts one more task of p, if the limits allow it: several threads may ask at the same time. The
+ * first needs no leave. */
+static bool count_task(const struct proc *p)
+{
 	int before = atomic_fetch_add(&sandbox.nr_tasks, 1) + atomic_load(&sandbox.nr_zombies);
 
-	if (before < ZOMBIES_MAX && (!max || (uint64_t)before < max))
+	if (!before || (uint64_t)before < tasks_max(p))
 		return true;
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	return false;
@@ -122,7 +131,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	struct task *t;
 
 	*err = -EAGAIN;
-	if (!count_task())
+	if (!count_task(p))
 		return NULL;
 	*err = -ENOMEM;
 	t = calloc(1, sizeof(*t));

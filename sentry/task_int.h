@@ -11,11 +11,11 @@ int hostcall_init(struct sbx_err **e);
 struct platform_cancel hostcall_cancel(void);
 
 /* The first thread's process and task, not yet running; task_start runs it. NULL: *err
- * says why (-EAGAIN: limits.processes, or no context is free). */
+ * says why (-EAGAIN: limits.processes, RLIMIT_NPROC, or no context is free). */
 struct proc *proc_create(void);
 struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocked, int *err);
-/* Is there likely room for one more task? Asked before the costly parts of making one. */
-bool task_room(void);
+/* Is there likely room for one more task of p? Asked before the costly parts of making one. */
+bool task_room(const struct proc *p);
 /* Starts the host thread of t. 0 or -errno; then t is still the caller's. */
 int task_start(struct task *t);
 /* Takes a task that never started off its process and drops it. */

@@ -51,6 +51,26 @@ static void errors(void)
 	SAY(pidfd_send(999, 0, NULL, 0));
 }
 
+/* An open /proc/PID names the process for signals, and for nothing else. */
+static void proc_dir(void)
+{
+	pid_t pid = sleeper();
+	char name[32];
+	int fd, sub;
+
+	snprintf(name, sizeof(name), "/proc/%d", pid);
+	SAY_FD(fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	SAY_FD(sub = openat(fd, "task", O_RDONLY | O_CLOEXEC));
+	SAY(pidfd_send(fd, 0, NULL, 0));
+	SAY(pidfd_send(sub, 0, NULL, 0));
+	SAY(waitid(P_PIDFD, fd, NULL, WEXITED | WNOHANG));
+	SAY(pidfd_send(fd, SIGKILL, NULL, 0));
+	SAY(waitpid(pid, NULL, 0) == pid);
+	SAY(pidfd_send(fd, 0, NULL, 0));
+	close(fd);
+	close(sub);
+}
+
 static void life(void)
 {
 	struct pollfd p = {.events = POLLIN};
@@ -138,6 +158,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IONBF, 0);
 	errors();
 	life();
+	proc_dir();
 	nonblocking();
 	from_clone();
 	pthread_create(&th, NULL, thread, &tid);
