@@ -11,6 +11,7 @@ sentry_memory = \
 	sentry/loader.c sentry/loader_int.h sentry/loader_script.c sentry/loader_stack.c \
 	sentry/mm.c sentry/mm.h sentry/mm_impl.h \
 	sentry/mm_advice.c sentry/mm_fault.c sentry/mm_fork.c sentry/mm_maps.c sentry/mm_smaps.c sentry/mm_move.c \
+	sentry/mm_shm.c \
 	sentry/pagemap.c sentry/pagemap.h \
 	sentry/pgpool.c sentry/pgpool.h \
 	sentry/sys_mm.c \
@@ -27,6 +28,7 @@ sentry_tasks = \
 	sentry/fork.c \
 	sentry/futex.c sentry/futex.h \
 	sentry/hostcall.c sentry/hostcall_asm.S \
+	sentry/ipc.c sentry/ipc.h \
 	sentry/job.h \
 	sentry/pidfd.c sentry/pidfd.h \
 	sentry/proc.c \
@@ -36,8 +38,11 @@ sentry_tasks = \
 	sentry/sys_exec.c \
 	sentry/sys_futex.c \
 	sentry/sys_job.c \
+	sentry/sys_msgq.c \
 	sentry/sys_proc.c \
 	sentry/sys_sched.c \
+	sentry/sys_sem.c \
+	sentry/sys_shm.c \
 	sentry/sys_signal.c \
 	sentry/sys_thread.c \
 	sentry/sys_time.c \

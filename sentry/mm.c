@@ -43,7 +43,7 @@ static uint64_t random_pages(unsigned bits)
 }
 
 /* A single writable mapping larger than all memory is refused, as Linux does by default. */
-static bool overcommits(uint64_t n)
+bool mm_overcommits(uint64_t n)
 {
 	static _Atomic uint64_t total;
 	struct sysinfo si;
@@ -146,7 +146,7 @@ bool mm_may_expand(struct mm *mm, uint64_t n, bool data)
 {
 	if (n > mm->limit_as || mm->vsize > mm->limit_as - n)
 		return false;
-	return !data || (data_allowed(mm, n) && !overcommits(n));
+	return !data || (data_allowed(mm, n) && !mm_overcommits(n));
 }
 
 /* ---- unmapping ---- */
@@ -237,7 +237,7 @@ static int map_shm(struct mm *mm, uint64_t addr, uint64_t len, int prot, unsigne
 
 	if (!v)
 		return -ENOMEM;
-	v->shm = mm_shm_new(NULL);
+	v->shm = mm_shm_create(NULL, len, 0, NULL, NULL);
 	if (!v->shm) {
 		vma_free(v);
 		return -ENOMEM;
@@ -371,8 +371,7 @@ uint64_t mm_find_area(struct mm *mm, uint64_t len)
 	return at ? at : vma_find_gap(mm, len, PAGE_SIZE, MM_ADDR_MIN, MM_ADDR_MAX);
 }
 
-/* Chooses the address of a mapping: 0 < result, or -errno. */
-static int64_t place(struct mm *mm, uint64_t addr, uint64_t len, int flags, bool anon)
+int64_t mm_place(struct mm *mm, uint64_t addr, uint64_t len, int flags, bool anon)
 {
 	uint64_t found, align;
 
@@ -419,7 +418,7 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 
 	if (mm->nr_vmas >= MM_MAX_VMAS)
 		return -ENOMEM;
-	at = place(mm, addr, len, flags, !f);
+	at = mm_place(mm, addr, len, flags, !f);
 	if (at < 0)
 		return at;
 	ret = f ? check_file(f, prot, flags, &vflags) : check_anon(flags, &vflags);
@@ -496,7 +495,7 @@ static int protect_one(struct mm *mm, struct vma *v, int prot)
 		return 0;
 	if ((prot & PROT_WRITE) && !(old & PROT_WRITE) && !(v->flags & (VMA_SHARED | VMA_GROWSDOWN)) &&
 	    (!data_allowed(mm, vma_len(v)) ||
-	     (!(v->flags & VMA_NORESERVE) && overcommits(vma_len(v)))))
+	     (!(v->flags & VMA_NORESERVE) && mm_overcommits(vma_len(v)))))
 		return -ENOMEM;
 	if ((prot & PROT_WRITE) && v->kind == VMA_FILE && mm_unshare_file(mm, v) < 0)
 		return -ENOMEM;

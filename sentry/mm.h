@@ -48,6 +48,31 @@ int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len);
 int mm_mlockall(struct mm *mm, int flags, uint64_t limit);
 int mm_munlockall(struct mm *mm);
 
+/* ---- objects whose pages several address spaces map: System V shared memory ---- */
+
+struct mm_shm;
+
+struct mm_shm_ops { /* called with an address space locked */
+	void (*attached)(void *owner);
+	void (*detached)(void *owner); /* owner may let go of the object here */
+};
+
+/* A new object of so many bytes; name as /proc/PID/maps shows it, living as long as the object.
+ * NULL: out of memory. */
+struct mm_shm *mm_shm_create(const char *name, uint64_t size, uint64_t ino,
+			     const struct mm_shm_ops *ops, void *owner);
+struct mm_shm *mm_shm_get(struct mm_shm *s);
+void mm_shm_put(struct mm_shm *s);
+/* Bytes of it that are present. */
+uint64_t mm_shm_resident(struct mm_shm *s);
+/* Maps all of s: at addr, which must be free unless remap says to replace what is there; addr 0:
+ * anywhere. may_write: mprotect can make it writable. The address or -errno. */
+int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool may_write, bool remap);
+/* Removes the mappings that mm_shmat made at addr. 0 or -EINVAL. */
+int mm_shmdt(struct mm *mm, uint64_t addr);
+/* Is a mapping of so many bytes more than all memory, so that it is refused? */
+bool mm_overcommits(uint64_t n);
+
 /* What a page fault of the app means. */
 enum mm_fault_result {
 	MM_FAULT_OK,	  /* mapped now: run again */

@@ -39,20 +39,33 @@ static int map_pages(struct mm *mm, struct vma *v, uint64_t va, uint32_t page, u
 	return ret;
 }
 
-int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+/* As mm_map_present, for pages whose lock is held. */
+static int map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 {
 	struct pagemap_run r;
 	struct pagemap *pages;
 	uint64_t i, base, last;
 	int ret = 0;
 
-	if (v->kind == VMA_FILE)
-		return map_run(mm, v, start, v->win + (start - v->start), end - start, 0);
 	pages = vma_pages(mm, v);
 	base = vma_index(v, start);
 	last = base + ((end - start) >> PGPOOL_SHIFT);
 	for (i = base; !ret && pagemap_next_run(pages, i, last, &r); i = r.index + r.n)
 		ret = map_pages(mm, v, start + ((r.index - base) << PGPOOL_SHIFT), r.page, r.n);
+	return ret;
+}
+
+int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+{
+	int ret;
+
+	if (v->kind == VMA_FILE)
+		return map_run(mm, v, start, v->win + (start - v->start), end - start, 0);
+	if (v->kind == VMA_SHM)
+		pthread_mutex_lock(&v->shm->lock);
+	ret = map_present(mm, v, start, end);
+	if (v->kind == VMA_SHM)
+		pthread_mutex_unlock(&v->shm->lock);
 	return ret;
 }
 
@@ -103,7 +116,7 @@ static unsigned fit_order(struct pagemap *pages, struct vma *v, uint64_t page)
 	for (; order; order--) {
 		uint64_t size = PAGE_SIZE << order, start = ALIGN_DOWN(page, size), i;
 
-		if (start < v->start || start + size > v->end)
+		if (start < v->start || start + size > vma_usable_end(v))
 			continue;
 		i = vma_index(v, start);
 		if (!pagemap_next_run(pages, i, i + (1ull << order), &r))
@@ -154,7 +167,8 @@ static enum mm_fault_result make_blocks(struct mm *mm, struct vma *v, struct pag
 
 	ret = make_block(mm, v, pages, page, all, &less);
 	start = v->last_start;
-	while (ret == MM_FAULT_OK && all && !less && v->last_end - start < want && v->last_end < v->end &&
+	while (ret == MM_FAULT_OK && all && !less && v->last_end - start < want &&
+	       v->last_end < vma_usable_end(v) &&
 	       pagemap_get(pages, vma_index(v, v->last_end)) == PAGEMAP_NONE)
 		if (make_block(mm, v, pages, v->last_end, all, &less) != MM_FAULT_OK)
 			break;
@@ -169,6 +183,8 @@ static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t p
 	uint64_t start, end;
 	uint32_t pg;
 
+	if (page >= vma_usable_end(v))
+		return MM_FAULT_BUS;
 	if (v->kind == VMA_SHM)
 		pthread_mutex_lock(&v->shm->lock);
 	pg = pagemap_get(pages, vma_index(v, page));
@@ -180,7 +196,7 @@ static enum mm_fault_result fault_pages(struct mm *mm, struct vma *v, uint64_t p
 		start = MAX(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER), v->start);
 		end = MIN(ALIGN_DOWN(page, PAGE_SIZE << PGPOOL_MAX_ORDER) +
 				  (PAGE_SIZE << PGPOOL_MAX_ORDER), v->end);
-		if (mm_map_present(mm, v, start, end) < 0)
+		if (map_present(mm, v, start, end) < 0)
 			ret = MM_FAULT_NOMEM;
 	}
 	if (v->kind == VMA_SHM)
@@ -324,7 +340,7 @@ void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 	struct vma *v;
 
 	for (v = vma_find(mm, start); v && v->start < end; v = vma_next(mm, v)) {
-		uint64_t a = MAX(start, v->start), stop = MIN(end, v->end);
+		uint64_t a = MAX(start, v->start), stop = MIN(end, vma_usable_end(v));
 
 		if (!(v->prot & PROT_ALL))
 			continue;

@@ -185,7 +185,7 @@ static int fork_vma(struct mm *from, struct mm *to, struct vma *v)
 	if (v->kind == VMA_FILE) {
 		ret = fork_file(v, n);
 	} else if (v->kind == VMA_SHM) {
-		n->shm = mm_shm_get(v->shm);
+		n->shm = mm_shm_attach(v->shm);
 		n->off = v->off;
 	}
 	if (ret < 0) {

@@ -46,6 +46,11 @@ struct mm_shm {
 	pthread_mutex_t lock;
 	struct pagemap pages;
 	const char *name; /* for maps; NULL: "/dev/zero (deleted)" */
+	uint64_t size;	  /* bytes; what is mapped beyond them has no pages. 0: no end */
+	uint64_t ino;	  /* for maps */
+	/* Told of every mapping of it that begins and ends; NULL: nobody. */
+	const struct mm_shm_ops *ops;
+	void *owner;
 };
 
 struct vma {
@@ -123,9 +128,11 @@ struct vma *vma_merge(struct mm *mm, struct vma *v);
 /* Adds (sign 1) or takes (sign -1) v's bytes to the counters of mm. */
 void vma_count(struct mm *mm, const struct vma *v, int sign);
 
-struct mm_shm *mm_shm_new(const char *name);
-struct mm_shm *mm_shm_get(struct mm_shm *s);
-void mm_shm_put(struct mm_shm *s);
+/* ---- mm_shm.c ---- */
+
+/* References of mappings: as mm_shm_get and mm_shm_put, telling the owner. */
+struct mm_shm *mm_shm_attach(struct mm_shm *s);
+void mm_shm_detach(struct mm_shm *s);
 
 /* ---- mm.c, mm_fault.c, mm_move.c; mm locked ---- */
 
@@ -145,6 +152,8 @@ int mm_map_file(struct vma *v, struct file *f, uint64_t off);
 
 /* Maps the host's file of v at a window offset, with the protection that v may ever need. */
 int mm_host_map(const struct vma *v, uint64_t win, uint64_t len, uint64_t off);
+/* Chooses the address of a mapping by addr and flags as mmap does: 0 < result, or -errno. */
+int64_t mm_place(struct mm *mm, uint64_t addr, uint64_t len, int flags, bool anon);
 /* A free place for len bytes, as mmap without an address finds it; 0 when there is none. */
 uint64_t mm_find_area(struct mm *mm, uint64_t len);
 
@@ -187,6 +196,17 @@ static inline bool mm_page_shared(const struct mm *mm, const struct vma *v, uint
 static inline uint64_t vma_len(const struct vma *v)
 {
 	return v->end - v->start;
+}
+
+/* End of what v can have pages for: a mapping may be longer than its object. */
+static inline uint64_t vma_usable_end(const struct vma *v)
+{
+	uint64_t size;
+
+	if (v->kind != VMA_SHM || !v->shm->size)
+		return v->end;
+	size = ALIGN_UP(v->shm->size, PAGE_SIZE);
+	return size <= v->off ? v->start : MIN(v->end, v->start + (size - v->off));
 }
 
 /* Page map and index of an address in an anonymous or shared-object mapping. */

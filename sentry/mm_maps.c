@@ -31,7 +31,10 @@ static void file_identity(const struct vma *v, struct stat *st)
 	struct statx sx;
 
 	memset(st, 0, sizeof(*st));
-	if (v->kind == VMA_SHM && !v->shm->name) {
+	if (v->kind == VMA_SHM && v->shm->ops) {
+		st->st_dev = makedev(0, 1);
+		st->st_ino = v->shm->ino;
+	} else if (v->kind == VMA_SHM && !v->shm->name) {
 		st->st_dev = makedev(0, 1);
 		st->st_ino = 1 + ((uintptr_t)v->shm >> 4 & 0xffffff);
 	} else if (v->kind == VMA_FILE && v->file->ops->fstat) {

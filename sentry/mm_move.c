@@ -126,7 +126,7 @@ static int64_t move_copy(struct mm *mm, struct vma *v, const struct move *m)
 		drop_translations(mm, v);
 		ret = move_pages(mm, m->old, m->new, m->old_len);
 	} else if (v->kind == VMA_SHM) {
-		n->shm = mm_shm_get(v->shm);
+		n->shm = mm_shm_attach(v->shm);
 		n->off = v->off + (m->old - v->start);
 	} else {
 		ret = mm_map_file(n, v->file, v->off + (m->old - v->start));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "sentry/file.h"
+#include "sentry/ipc.h"
 #include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
@@ -29,6 +30,7 @@ struct proc *proc_create(void)
 	list_init(&p->tasks);
 	list_init(&p->children);
 	list_init(&p->sibling);
+	list_init(&p->sem_undos);
 	p->dumpable = true;
 	p->exit_signal = SIGCHLD;
 	p->sighand = sighand_create();
@@ -303,6 +305,7 @@ void proc_ended(struct proc *p)
 		mm_usage(p->mm, &mu);
 		p->maxrss_dead = mu.rss_peak;
 	}
+	ipc_sem_exit(p);
 	release_resources(p);
 	proc_vfork_done(p);
 	pthread_mutex_lock(&sandbox.lock);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "sentry/hostproc.h"
+#include "sentry/ipc.h"
 
 #define USER_HZ	    100ull
 #define CPUINFO_MAX (8u << 20)
@@ -294,6 +295,13 @@ static void bind_pid(struct pseudo_key *k, int number)
 	k->pid = number;
 }
 
+static const struct pseudo_entry sysvipc_dir[] = {
+	PROC_REG("msg", 0444, ipc_show_msg),
+	PROC_REG("sem", 0444, ipc_show_sem),
+	PROC_REG("shm", 0444, ipc_show_shm),
+	PROC_END,
+};
+
 static const struct pseudo_entry top_members[] = {
 	PROC_REG("cpuinfo", 0444, show_cpuinfo),
 	PROC_REG("filesystems", 0444, show_filesystems),
@@ -305,6 +313,7 @@ static const struct pseudo_entry top_members[] = {
 	PROC_REG("stat", 0444, show_stat),
 	PROC_REG("swaps", 0444, show_swaps),
 	PROC_DIR("sys", 0555, procfs_sys),
+	PROC_DIR("sysvipc", 0555, sysvipc_dir),
 	PROC_MAGIC("thread-self", link_thread_self, follow_thread_self),
 	PROC_REG("uptime", 0444, show_uptime),
 	PROC_REG("version", 0444, show_version),

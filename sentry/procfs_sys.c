@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "sentry/hostproc.h"
+#include "sentry/ipc.h"
 
 #define PID_MAX	      4194304
 #define MAP_COUNT_MAX 65530
@@ -78,7 +79,24 @@ CONST_FILE(max_map_count, MAP_COUNT_MAX)
 CONST_FILE(mmap_min_addr, 65536)
 CONST_FILE(file_max, INT64_MAX)
 CONST_FILE(nr_open, 1048576)
+CONST_FILE(msgmax, IPC_MSG_MAX)
+CONST_FILE(msgmnb, IPC_MSG_MNB)
+CONST_FILE(msgmni, IPC_MSG_MNI)
+CONST_FILE(shmmni, IPC_SHM_MNI)
+CONST_FILE(zero, 0)
 CONST_FILE(fips_enabled, 0) /* crypto libraries look */
+
+static int show_shmmax(const struct pseudo_key *k, struct buf *out)
+{
+	buf_printf(out, "%llu\n", (unsigned long long)IPC_SHM_MAX);
+	return 0;
+}
+
+static int show_sem_limits(const struct pseudo_key *k, struct buf *out)
+{
+	buf_printf(out, "%u\t%u\t%u\t%u\n", IPC_SEM_MSL, IPC_SEM_MNS, IPC_SEM_OPM, IPC_SEM_MNI);
+	return 0;
+}
 
 static int show_threads_max(const struct pseudo_key *k, struct buf *out)
 {
@@ -110,6 +128,9 @@ static const struct pseudo_entry kernel_dir[] = {
 	PROC_REG("cap_last_cap", 0444, show_cap_last_cap),
 	PROC_REG("domainname", 0444, show_domainname),
 	PROC_REG("hostname", 0444, show_nodename),
+	PROC_REG("msgmax", 0444, show_msgmax),
+	PROC_REG("msgmnb", 0444, show_msgmnb),
+	PROC_REG("msgmni", 0444, show_msgmni),
 	PROC_REG("ngroups_max", 0444, show_ngroups_max),
 	PROC_REG("osrelease", 0444, show_release),
 	PROC_REG("ostype", 0444, show_sysname),
@@ -118,6 +139,11 @@ static const struct pseudo_entry kernel_dir[] = {
 	PROC_REG("pid_max", 0444, show_pid_max),
 	PROC_DIR("random", 0555, random_dir),
 	PROC_REG("randomize_va_space", 0444, show_randomize_va_space),
+	PROC_REG("sem", 0444, show_sem_limits),
+	PROC_REG("shm_rmid_forced", 0444, show_zero),
+	PROC_REG("shmall", 0444, show_shmmax),
+	PROC_REG("shmmax", 0444, show_shmmax),
+	PROC_REG("shmmni", 0444, show_shmmni),
 	PROC_REG("threads-max", 0444, show_threads_max),
 	PROC_REG("version", 0444, show_version),
 	PROC_END,

@@ -82,6 +82,7 @@ struct proc { /* thread group */
 	struct fsctx *fs;
 	struct sighand *sighand;
 	struct posix_timers *timers;
+	struct list sem_undos; /* guarded by ipc_lock */
 	struct file *exe;
 	char comm[16];
 	pthread_mutex_t lock; /* guards tasks, exit state, rlimits, itimers */

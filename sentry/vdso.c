@@ -202,7 +202,7 @@ static void first_set(uint64_t khz)
 static struct mm_shm *make_object(const char *name, unsigned order, uint8_t **host)
 {
 	unsigned want = order;
-	struct mm_shm *s = mm_shm_new(name);
+	struct mm_shm *s = mm_shm_create(name, 0, 0, NULL, NULL);
 	uint32_t page;
 
 	if (!s || pgpool_alloc(&order, &page) < 0) {

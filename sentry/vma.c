@@ -267,7 +267,7 @@ void vma_free(struct vma *v)
 	if (v->file)
 		file_put(v->file);
 	if (v->shm)
-		mm_shm_put(v->shm);
+		mm_shm_detach(v->shm);
 	free(v);
 }
 
@@ -289,7 +289,7 @@ struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 	if (v->range)
 		high->range = pgrange_get(v->range);
 	if (v->shm)
-		high->shm = mm_shm_get(v->shm);
+		high->shm = mm_shm_attach(v->shm);
 	vma_resize(mm, v, v->start, addr);
 	vma_link(mm, high);
 	return high;
@@ -298,7 +298,7 @@ struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 static bool alike(const struct vma *a, const struct vma *b)
 {
 	if (a->end != b->start || a->prot != b->prot || a->flags != b->flags ||
-	    a->kind != b->kind || (a->flags & VMA_SPECIAL))
+	    a->kind != b->kind || (a->flags & VMA_SPECIAL) || (a->shm && a->shm->ops))
 		return false;
 	if (a->kind == VMA_ANON)
 		return true;
@@ -335,40 +335,4 @@ struct vma *vma_merge(struct mm *mm, struct vma *v)
 		v = prev;
 	}
 	return v;
-}
-
-/* ---- shared objects ---- */
-
-struct mm_shm *mm_shm_new(const char *name)
-{
-	struct mm_shm *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	atomic_init(&s->refs, 1);
-	pthread_mutex_init(&s->lock, NULL);
-	s->name = name;
-	return s;
-}
-
-struct mm_shm *mm_shm_get(struct mm_shm *s)
-{
-	atomic_fetch_add(&s->refs, 1);
-	return s;
-}
-
-void mm_shm_put(struct mm_shm *s)
-{
-	struct pagemap_run r;
-	uint64_t i = 0;
-
-	if (atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	while (pagemap_next_run(&s->pages, i, 1ull << PAGEMAP_INDEX_BITS, &r)) {
-		pgpool_put(r.page, r.n);
-		i = r.index + r.n;
-	}
-	pagemap_free(&s->pages);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
 }

@@ -51,6 +51,9 @@ guest_tests = \
 	tests/guest/ready_poll \
 	tests/guest/ready_signalfd \
 	tests/guest/sigs \
+	tests/guest/sysv_shm \
+	tests/guest/sysv_sem \
+	tests/guest/sysv_msg \
 	tests/guest/tasks \
 	tests/guest/threads64 \
 	tests/guest/tmpfs \
