@@ -78,16 +78,21 @@ sentry_files = \
 # File systems of the sentry, host confinement
 sentry_memfs = \
 	sentry/confine.c sentry/confine.h sentry/confine_calls.def sentry/confine_filter.c \
+	sentry/cgroupfs.c \
 	sentry/devfs.c \
 	sentry/hostproc.c sentry/hostproc.h \
 	sentry/procfs.c sentry/procfs.h \
 	sentry/procfs_fd.c \
+	sentry/procfs_mem.c \
+	sentry/procfs_more.c \
 	sentry/procfs_mounts.c \
 	sentry/procfs_pid.c \
 	sentry/procfs_status.c \
 	sentry/procfs_sys.c \
+	sentry/procfs_system.c \
 	sentry/pseudofs.c sentry/pseudofs.h \
 	sentry/sysfs.c \
+	sentry/sysfs_cpu.c \
 	sentry/tmpfs.c sentry/tmpfs.h \
 	sentry/tmpfs_data.c \
 	sentry/tmpfs_dir.c \

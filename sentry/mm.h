@@ -99,8 +99,11 @@ struct mm_layout *mm_layout(struct mm *mm);
 /* Bytes: for /proc/self/status, statm, rusage. */
 struct mm_usage {
 	uint64_t vsize, vsize_peak, rss, rss_peak, data, stack, text, locked, swap;
+	uint64_t rss_anon, rss_file, rss_shm; /* only from mm_resident */
 };
 void mm_usage(struct mm *mm, struct mm_usage *out);
+/* The same with this address space's own pages as rss, by kind: looks every file page up. */
+void mm_resident(struct mm *mm, struct mm_usage *out);
 
 /* /proc/PID/maps, in its exact format. */
 void mm_print_maps(struct mm *mm, struct buf *out);

@@ -49,6 +49,33 @@ static void count(struct mm *mm, const struct vma *v, struct sums *s)
 		s->rss = s->anon = s->dirty = populated(&mm->pages, first, end);
 }
 
+void mm_resident(struct mm *mm, struct mm_usage *out)
+{
+	struct sums s;
+	struct vma *v;
+	uint64_t most;
+
+	mm_usage(mm, out);
+	most = out->rss;
+	pthread_mutex_lock(&mm->lock);
+	list_for_each(v, &mm->vmas, node) {
+		if (v->kind == VMA_ANON)
+			continue;
+		count(mm, v, &s);
+		if (v->kind == VMA_FILE)
+			out->rss_file += s.rss * PLATFORM_PAGE;
+		else
+			out->rss_shm += s.rss * PLATFORM_PAGE;
+	}
+	out->rss_anon = mm->pages.pages * PLATFORM_PAGE;
+	pthread_mutex_unlock(&mm->lock);
+	/* Pages are made present in blocks, of which the host holds only what was touched. */
+	out->rss_anon = MIN(out->rss_anon, most);
+	out->rss_shm = MIN(out->rss_shm, most);
+	out->rss = out->rss_anon + out->rss_file + out->rss_shm;
+	out->rss_peak = MAX(out->rss, out->rss_peak);
+}
+
 static void row(struct buf *out, const char *name, uint64_t pages)
 {
 	char label[24];

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 #include "sentry/hostproc.h"
@@ -22,91 +21,6 @@ static struct vnode *root_node; /* borrowed: the mount holds it */
 unsigned procfs_cpus(void)
 {
 	return sandbox.config.cpus ? sandbox.config.cpus : host_cpus;
-}
-
-/* ---- memory ---- */
-
-uint64_t procfs_mem_used(void)
-{
-	struct pseudo_key key = {0};
-	struct mm_usage u;
-	uint64_t sum = 0;
-	struct mm *mm;
-
-	for (key.pid = procfs_next_pid(&key, 1); key.pid > 0;
-	     key.pid = procfs_next_pid(&key, key.pid + 1)) {
-		if (procfs_mm(&key, &mm))
-			continue;
-		mm_usage(mm, &u);
-		mm_put(mm);
-		sum += u.rss;
-	}
-	return sum;
-}
-
-uint64_t procfs_mem_total(void)
-{
-	struct sysinfo si;
-	uint64_t host = sysinfo(&si) ? 0 : (uint64_t)si.totalram * si.mem_unit;
-	uint64_t limit = sandbox.config.limit_memory;
-
-	return limit && limit < host ? limit : host;
-}
-
-/* What the host could still give. */
-static uint64_t host_available(void)
-{
-	struct buf text = BUF_INIT;
-	unsigned long long kib = 0;
-	const char *s;
-
-	if (!hostproc_read("meminfo", 16384, &text)) {
-		s = strstr(text.data, "MemAvailable:");
-		if (s)
-			sscanf(s, "MemAvailable: %llu", &kib);
-	}
-	buf_free(&text);
-	return kib * 1024;
-}
-
-static void meminfo_row(struct buf *out, const char *name, uint64_t bytes)
-{
-	char label[24];
-
-	snprintf(label, sizeof(label), "%s:", name);
-	buf_printf(out, "%-15s %8llu kB\n", label, (unsigned long long)bytes / 1024);
-}
-
-static int show_meminfo(const struct pseudo_key *k, struct buf *out)
-{
-	static const char *const none[] = {
-		"Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
-		"Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked",
-		"SwapTotal", "SwapFree", "Dirty", "Writeback"};
-	static const char *const none2[] = {
-		"Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable", "SUnreclaim",
-		"KernelStack", "PageTables", "NFS_Unstable", "Bounce", "WritebackTmp"};
-	uint64_t total = procfs_mem_total(), used = procfs_mem_used();
-	uint64_t left = total > used ? total - used : 0, host = host_available();
-
-	left = MIN(left, host);
-	meminfo_row(out, "MemTotal", total);
-	meminfo_row(out, "MemFree", left);
-	meminfo_row(out, "MemAvailable", left);
-	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
-		meminfo_row(out, none[i], 0);
-	meminfo_row(out, "AnonPages", used);
-	for (size_t i = 0; i < ARRAY_SIZE(none2); i++)
-		meminfo_row(out, none2[i], 0);
-	meminfo_row(out, "CommitLimit", total);
-	meminfo_row(out, "Committed_AS", used);
-	meminfo_row(out, "VmallocTotal", 34359738367ull * 1024);
-	meminfo_row(out, "VmallocUsed", 0);
-	meminfo_row(out, "VmallocChunk", 0);
-	buf_puts(out, "HugePages_Total:       0\nHugePages_Free:        0\n"
-		      "HugePages_Rsvd:        0\nHugePages_Surp:        0\n");
-	meminfo_row(out, "Hugepagesize", 2 << 20);
-	return 0;
 }
 
 /* ---- processors and time ---- */
@@ -215,7 +129,7 @@ static int show_version(const struct pseudo_key *k, struct buf *out)
 
 static int show_filesystems(const struct pseudo_key *k, struct buf *out)
 {
-	buf_puts(out, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n");
+	buf_puts(out, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\tcgroup2\n");
 	return 0;
 }
 
@@ -303,20 +217,28 @@ static const struct pseudo_entry sysvipc_dir[] = {
 };
 
 static const struct pseudo_entry top_members[] = {
+	PROC_REG("cgroups", 0444, procfs_show_cgroups),
+	PROC_REG("cmdline", 0444, procfs_show_kernel_cmdline),
 	PROC_REG("cpuinfo", 0444, show_cpuinfo),
+	PROC_REG("devices", 0444, procfs_show_devices),
+	PROC_REG("diskstats", 0444, procfs_show_empty),
 	PROC_REG("filesystems", 0444, show_filesystems),
 	PROC_REG("loadavg", 0444, show_loadavg),
-	PROC_REG("meminfo", 0444, show_meminfo),
+	PROC_REG("meminfo", 0444, procfs_show_meminfo),
+	PROC_REG("modules", 0444, procfs_show_empty),
 	PROC_LINK("mounts", link_mounts),
 	PROC_LINK("net", link_net),
+	PROC_REG("partitions", 0444, procfs_show_partitions),
 	PROC_MAGIC("self", link_self, follow_self),
 	PROC_REG("stat", 0444, show_stat),
 	PROC_REG("swaps", 0444, show_swaps),
 	PROC_DIR("sys", 0555, procfs_sys),
 	PROC_DIR("sysvipc", 0555, sysvipc_dir),
 	PROC_MAGIC("thread-self", link_thread_self, follow_thread_self),
+	PROC_DIR("tty", 0555, procfs_tty),
 	PROC_REG("uptime", 0444, show_uptime),
 	PROC_REG("version", 0444, show_version),
+	PROC_REG("vmstat", 0444, procfs_show_vmstat),
 	PROC_END,
 };
 

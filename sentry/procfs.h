@@ -29,6 +29,35 @@ void procfs_bind_num(struct pseudo_key *k, int number);
 	 .next = procfs_next_fd, .bind = procfs_bind_num},                                         \
 		{.name = "fdinfo", .mode = S_IFDIR | 0555, .numbered = &procfs_fdinfo_file,        \
 		 .next = procfs_next_fd, .bind = procfs_bind_num}
+/* procfs_mem.c */
+int procfs_show_meminfo(const struct pseudo_key *k, struct buf *out);
+int procfs_show_vmstat(const struct pseudo_key *k, struct buf *out);
+int procfs_show_node_meminfo(const struct pseudo_key *k, struct buf *out);
+/* procfs_more.c: small files of a process */
+int procfs_show_oom_score(const struct pseudo_key *k, struct buf *out);
+int procfs_show_oom_score_adj(const struct pseudo_key *k, struct buf *out);
+int procfs_store_oom_score_adj(const struct pseudo_key *k, const char *s, size_t n);
+int procfs_show_oom_adj(const struct pseudo_key *k, struct buf *out);
+int procfs_store_oom_adj(const struct pseudo_key *k, const char *s, size_t n);
+int procfs_show_schedstat(const struct pseudo_key *k, struct buf *out);
+int procfs_show_timerslack(const struct pseudo_key *k, struct buf *out);
+int procfs_show_wchan(const struct pseudo_key *k, struct buf *out);
+int procfs_show_children(const struct pseudo_key *k, struct buf *out);
+int procfs_show_no_id(const struct pseudo_key *k, struct buf *out);
+int procfs_show_setgroups(const struct pseudo_key *k, struct buf *out);
+int procfs_show_top_dir(const struct pseudo_key *k, struct buf *out);
+int procfs_show_coredump_filter(const struct pseudo_key *k, struct buf *out);
+extern const struct pseudo_entry procfs_ns[];
+/* procfs_system.c: files at the top */
+int procfs_show_devices(const struct pseudo_key *k, struct buf *out);
+int procfs_show_partitions(const struct pseudo_key *k, struct buf *out);
+int procfs_show_cgroups(const struct pseudo_key *k, struct buf *out);
+int procfs_show_kernel_cmdline(const struct pseudo_key *k, struct buf *out);
+int procfs_show_empty(const struct pseudo_key *k, struct buf *out);
+extern const struct pseudo_entry procfs_tty[];
+/* sysfs_cpu.c */
+int sysfs_show_cpu_list(const struct pseudo_key *k, struct buf *out);
+extern const struct pseudo_entry sysfs_system[];
 /* procfs_mounts.c */
 int procfs_show_mounts(const struct pseudo_key *k, struct buf *out);
 int procfs_show_mountinfo(const struct pseudo_key *k, struct buf *out);

@@ -321,21 +321,6 @@ static int show_io(const struct pseudo_key *k, struct buf *out)
 	return hostproc_read("self/io", 4096, out);
 }
 
-static int show_oom_score(const struct pseudo_key *k, struct buf *out)
-{
-	uint64_t total = procfs_mem_total();
-
-	buf_printf(out, "%llu\n",
-		   (unsigned long long)(total ? (1000 + procfs_mem_used() * 1000 / total) * 2 / 3 : 0));
-	return 0;
-}
-
-static int show_zero(const struct pseudo_key *k, struct buf *out)
-{
-	buf_puts(out, "0\n");
-	return 0;
-}
-
 static int show_personality(const struct pseudo_key *k, struct buf *out)
 {
 	buf_puts(out, "00000000\n");
@@ -440,25 +425,34 @@ static const struct pseudo_entry net_dir[] = {PROC_END};
 	PROC_REG("auxv", 0400, show_auxv), PROC_REG("cgroup", 0444, show_cgroup),                  \
 		PROC_REG("cmdline", 0444, show_cmdline),                                           \
 		PROC_RW("comm", 0644, show_comm, store_comm),                                      \
+		PROC_REG("cpuset", 0444, procfs_show_top_dir),                                     \
 		PROC_MAGIC("cwd", link_cwd, follow_cwd), PROC_REG("environ", 0400, show_environ),  \
 		PROC_MAGIC("exe", link_exe, follow_exe), PROC_REG("gid_map", 0644, show_id_map),   \
 		PROC_REG("io", 0400, show_io), PROC_REG("limits", 0444, show_limits),              \
+		PROC_REG("loginuid", 0644, procfs_show_no_id),                                     \
 		PROC_REG("maps", 0444, show_maps),                                                 \
 		PROC_REG("mountinfo", 0444, procfs_show_mountinfo),                                \
 		PROC_REG("mounts", 0444, procfs_show_mounts), PROC_DIR("net", 0555, net_dir),      \
-		PROC_REG("oom_score", 0444, show_oom_score),                                       \
-		PROC_REG("oom_score_adj", 0644, show_zero),                                        \
+		PROC_DIR("ns", 0511, procfs_ns),                                                   \
+		PROC_RW("oom_adj", 0644, procfs_show_oom_adj, procfs_store_oom_adj),               \
+		PROC_REG("oom_score", 0444, procfs_show_oom_score),                                \
+		PROC_RW("oom_score_adj", 0644, procfs_show_oom_score_adj,                          \
+			procfs_store_oom_score_adj),                                               \
 		PROC_REG("personality", 0400, show_personality),                                   \
 		PROC_MAGIC("root", link_root, follow_root),                                        \
+		PROC_REG("schedstat", 0444, procfs_show_schedstat),                                \
+		PROC_REG("sessionid", 0444, procfs_show_no_id),                                    \
+		PROC_REG("setgroups", 0644, procfs_show_setgroups),                                \
 		PROC_REG("smaps", 0444, show_smaps),                                               \
 		PROC_REG("smaps_rollup", 0444, show_smaps_rollup),                                 \
 		PROC_REG("stat", 0444, procfs_show_stat),                                          \
 		PROC_REG("statm", 0444, procfs_show_statm),                                        \
 		PROC_REG("status", 0444, procfs_show_status),                                      \
-		PROC_REG("uid_map", 0644, show_id_map)
+		PROC_REG("uid_map", 0644, show_id_map), PROC_REG("wchan", 0444, procfs_show_wchan)
 
 static const struct pseudo_entry tid_members[] = {
 	COMMON_ENTRIES,
+	PROC_REG("children", 0444, procfs_show_children),
 	PROCFS_FD_ENTRIES,
 	PROC_END,
 };
@@ -467,6 +461,8 @@ const struct pseudo_entry procfs_tid_dir = PROC_DIR("tid", 0555, tid_members);
 
 static const struct pseudo_entry pid_members[] = {
 	COMMON_ENTRIES,
+	PROC_REG("coredump_filter", 0644, procfs_show_coredump_filter),
+	PROC_REG("timerslack_ns", 0444, procfs_show_timerslack),
 	PROCFS_FD_ENTRIES,
 	{.name = "task", .mode = S_IFDIR | 0555, .numbered = &procfs_tid_dir, .next = next_tid, .bind = bind_tid},
 	PROC_END,

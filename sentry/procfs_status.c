@@ -28,7 +28,7 @@ struct snapshot {
 	struct mm_layout layout;
 	uint64_t cpu_ns, child_cpu_ns;
 	struct rusage usage; /* of what only the whole of sbx knows: faults, switches */
-	int tty, exit_code;
+	int tty, exit_code, nice;
 	mode_t umask;
 	uint32_t nofile;
 	uint64_t sig_pending, sig_shared, sig_blocked, sig_ignored, sig_caught;
@@ -100,6 +100,7 @@ static void take_signals(struct task *t, struct snapshot *s)
 static void take_task(struct task *t, struct snapshot *s)
 {
 	s->tid = t->tid;
+	s->nice = t->nice;
 	memcpy(s->comm, t->comm, sizeof(s->comm));
 	/* A thread in a host call waits, or soon will; one in guest mode runs. */
 	s->state = t == current || !atomic_load(&t->in_host) ? 'R' : 'S';
@@ -149,7 +150,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 	s->cpu_ns = k->tid && t ? task_cpu_ns(t) : proc_cpu_ns(p);
 	getrusage(k->tid && t == current ? RUSAGE_THREAD : RUSAGE_SELF, &s->usage);
 	if (mm) {
-		mm_usage(mm, &s->mem);
+		mm_resident(mm, &s->mem);
 		s->layout = *mm_layout(mm);
 		mm_put(mm);
 	}
@@ -174,8 +175,8 @@ static void stat_times(const struct snapshot *s, struct buf *out)
 	const struct rusage *u = &s->usage;
 
 	/* minflt cminflt majflt cmajflt utime stime cutime cstime priority nice threads 0 start */
-	buf_printf(out, "%ld 0 %ld 0 %llu 0 %llu 0 20 0 %d 0 %llu ", u->ru_minflt, u->ru_majflt,
-		   TICKS(s->cpu_ns), TICKS(s->child_cpu_ns), s->nr_threads,
+	buf_printf(out, "%ld 0 %ld 0 %llu 0 %llu 0 %d %d %d 0 %llu ", u->ru_minflt, u->ru_majflt,
+		   TICKS(s->cpu_ns), TICKS(s->child_cpu_ns), 20 + s->nice, s->nice, s->nr_threads,
 		   (unsigned long long)(s->start_ns / (1000000000ull / USER_HZ)));
 }
 
@@ -229,9 +230,10 @@ int procfs_show_statm(const struct pseudo_key *k, struct buf *out)
 	if (r)
 		return r;
 	/* size resident shared text lib data dt, in pages */
-	buf_printf(out, "%llu %llu 0 %llu 0 %llu 0\n",
+	buf_printf(out, "%llu %llu %llu %llu 0 %llu 0\n",
 		   (unsigned long long)s.mem.vsize / PLATFORM_PAGE,
 		   (unsigned long long)s.mem.rss / PLATFORM_PAGE,
+		   (unsigned long long)(s.mem.rss_file + s.mem.rss_shm) / PLATFORM_PAGE,
 		   (unsigned long long)s.mem.text / PLATFORM_PAGE,
 		   (unsigned long long)(s.mem.data + s.mem.stack) / PLATFORM_PAGE);
 	return 0;
@@ -279,8 +281,8 @@ static void status_memory(const struct snapshot *s, struct buf *out)
 		uint64_t bytes;
 	} rows[] = {
 		{"VmPeak", m->vsize_peak}, {"VmSize", m->vsize}, {"VmLck", m->locked}, {"VmPin", 0},
-		{"VmHWM", m->rss_peak}, {"VmRSS", m->rss},    {"RssAnon", m->rss},  {"RssFile", 0},
-		{"RssShmem", 0},	{"VmData", m->data},  {"VmStk", m->stack},  {"VmExe", exe},
+		{"VmHWM", m->rss_peak}, {"VmRSS", m->rss},    {"RssAnon", m->rss_anon},  {"RssFile", m->rss_file},
+		{"RssShmem", m->rss_shm},	{"VmData", m->data},  {"VmStk", m->stack},  {"VmExe", exe},
 		{"VmLib", m->text > exe ? m->text - exe : 0}, {"VmPTE", 0},	    {"VmSwap", m->swap},
 		{"HugetlbPages", 0},
 	};

@@ -1,110 +1,89 @@
-/* The little of /sys that programs read: the processors. */
+/* /sys as programs read it: the processors, memory, and the loopback interface. There are no devices. */
+#include <linux/if_arp.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include "sentry/procfs.h"
 
-static int show_cpu_list(const struct pseudo_key *k, struct buf *out)
-{
-	unsigned n = procfs_cpus();
+#define CONST_FILE(name, text)                                                                     \
+	static int show_##name(const struct pseudo_key *k, struct buf *out)                        \
+	{                                                                                          \
+		buf_printf(out, "%s\n", text);                                                     \
+		return 0;                                                                          \
+	}
+CONST_FILE(thp, "always madvise [never]")
+CONST_FILE(thp_defrag, "always defer defer+madvise madvise [never]")
+CONST_FILE(thp_shmem, "always within_size advise [never] deny force")
+CONST_FILE(thp_size, "2097152")
+CONST_FILE(zero, "0")
+CONST_FILE(one, "1")
+CONST_FILE(lo_mtu, "65536")
+CONST_FILE(lo_address, "00:00:00:00:00:00")
+CONST_FILE(lo_state, "unknown")
+CONST_FILE(six, "6")
+CONST_FILE(queue_len, "1000")
 
-	if (n > 1)
-		buf_printf(out, "0-%u\n", n - 1);
-	else
-		buf_puts(out, "0\n");
+static int show_lo_type(const struct pseudo_key *k, struct buf *out)
+{
+	buf_printf(out, "%d\n", ARPHRD_LOOPBACK);
 	return 0;
 }
 
-static int show_none(const struct pseudo_key *k, struct buf *out)
+static int show_lo_flags(const struct pseudo_key *k, struct buf *out)
 {
-	buf_putc(out, '\n');
+	buf_printf(out, "0x%x\n", IFF_UP | IFF_LOOPBACK);
 	return 0;
 }
 
-static int show_node_list(const struct pseudo_key *k, struct buf *out)
-{
-	buf_puts(out, "0\n");
-	return 0;
-}
+static const struct pseudo_entry none[] = {PROC_END};
 
-static int show_one(const struct pseudo_key *k, struct buf *out)
-{
-	buf_puts(out, "1\n");
-	return 0;
-}
-
-static int show_kernel_max(const struct pseudo_key *k, struct buf *out)
-{
-	buf_printf(out, "%u\n", procfs_cpus() - 1);
-	return 0;
-}
-
-static int show_thp(const struct pseudo_key *k, struct buf *out)
-{
-	buf_puts(out, "always madvise [never]\n");
-	return 0;
-}
-
-static int next_cpu(const struct pseudo_key *k, int from)
-{
-	return from < (int)procfs_cpus() ? from : -1;
-}
-
-static void bind_cpu(struct pseudo_key *k, int number)
-{
-	k->num = number;
-}
-
-static const struct pseudo_entry cpu_members[] = {
-	PROC_REG("online", 0444, show_one),
+static const struct pseudo_entry lo_files[] = {
+	PROC_REG("addr_len", 0444, show_six),
+	PROC_REG("address", 0444, show_lo_address),
+	PROC_REG("broadcast", 0444, show_lo_address),
+	PROC_REG("carrier", 0444, show_one),
+	PROC_REG("flags", 0444, show_lo_flags),
+	PROC_REG("ifindex", 0444, show_one),
+	PROC_REG("iflink", 0444, show_one),
+	PROC_REG("mtu", 0444, show_lo_mtu),
+	PROC_REG("operstate", 0444, show_lo_state),
+	PROC_REG("tx_queue_len", 0444, show_queue_len),
+	PROC_REG("type", 0444, show_lo_type),
 	PROC_END,
 };
 
-static const struct pseudo_entry cpu_dir = PROC_DIR("cpuN", 0755, cpu_members);
-
-static const struct pseudo_entry cpu_files[] = {
-	PROC_REG("kernel_max", 0444, show_kernel_max),
-	PROC_REG("offline", 0444, show_none),
-	PROC_REG("online", 0444, show_cpu_list),
-	PROC_REG("possible", 0444, show_cpu_list),
-	PROC_REG("present", 0444, show_cpu_list),
+static const struct pseudo_entry net_dirs[] = {
+	PROC_DIR("lo", 0755, lo_files),
 	PROC_END,
 };
 
-static const struct pseudo_entry node0_files[] = {
-	PROC_REG("cpulist", 0444, show_cpu_list),
+static const struct pseudo_entry class_dirs[] = {
+	PROC_DIR("block", 0755, none),
+	PROC_DIR("net", 0755, net_dirs),
 	PROC_END,
 };
 
-static const struct pseudo_entry node_files[] = {
-	PROC_DIR("node0", 0755, node0_files),
-	PROC_REG("online", 0444, show_node_list),
-	PROC_REG("possible", 0444, show_node_list),
-	PROC_END,
-};
-
-static const struct pseudo_entry system_dirs[] = {
-	{.name = "cpu",
-	 .mode = S_IFDIR | 0755,
-	 .children = cpu_files,
-	 .numbered = &cpu_dir,
-	 .prefix = "cpu",
-	 .next = next_cpu,
-	 .bind = bind_cpu},
-	PROC_DIR("node", 0755, node_files),
+static const struct pseudo_entry dev_dirs[] = {
+	PROC_DIR("block", 0755, none),
+	PROC_DIR("char", 0755, none),
 	PROC_END,
 };
 
 static const struct pseudo_entry devices_dirs[] = {
-	PROC_DIR("system", 0755, system_dirs),
+	PROC_DIR("system", 0755, sysfs_system),
 	PROC_END,
 };
 
 static const struct pseudo_entry thp_files[] = {
+	PROC_REG("defrag", 0444, show_thp_defrag),
 	PROC_REG("enabled", 0444, show_thp),
+	PROC_REG("hpage_pmd_size", 0444, show_thp_size),
+	PROC_REG("shmem_enabled", 0444, show_thp_shmem),
+	PROC_REG("use_zero_page", 0444, show_zero),
 	PROC_END,
 };
 
 static const struct pseudo_entry mm_dirs[] = {
+	PROC_DIR("hugepages", 0755, none),
 	PROC_DIR("transparent_hugepage", 0755, thp_files),
 	PROC_END,
 };
@@ -114,9 +93,20 @@ static const struct pseudo_entry kernel_dirs[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry fs_dirs[] = {
+	PROC_DIR("cgroup", 0755, none), /* mounted over */
+	PROC_END,
+};
+
 static const struct pseudo_entry top_dirs[] = {
+	PROC_DIR("block", 0755, none),
+	PROC_DIR("bus", 0755, none),
+	PROC_DIR("class", 0755, class_dirs),
+	PROC_DIR("dev", 0755, dev_dirs),
 	PROC_DIR("devices", 0755, devices_dirs),
+	PROC_DIR("fs", 0755, fs_dirs),
 	PROC_DIR("kernel", 0755, kernel_dirs),
+	PROC_DIR("module", 0755, none),
 	PROC_END,
 };
 

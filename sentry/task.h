@@ -94,6 +94,7 @@ struct proc { /* thread group */
 	uint32_t uid, gid;
 	uint64_t start_ns; /* CLOCK_BOOTTIME at start */
 	bool dumpable;
+	atomic_int oom_adj, oom_adj_min; /* /proc/PID/oom_score_adj; it cannot be made less than min */
 	uint64_t dead_cpu_ns; /* CPU time of threads that ended */
 	uint64_t xcpu_next_ns; /* CPU time of the next SIGXCPU */
 	uint64_t maxrss_dead;

@@ -396,6 +396,7 @@ int vfs_init(const struct pol_image *img, struct sbx_err **e)
 		return sbx_err_errno(e, -r, "cannot open the host's root directory");
 	if (mount_one("/proc", procfs_root, "proc", e) ||
 	    mount_one("/sys", sysfs_root, "sysfs", e) ||
+	    mount_one("/sys/fs/cgroup", cgroupfs_root, "cgroup2", e) ||
 	    mount_one("/dev", devfs_root, "devtmpfs", e))
 		return -1;
 	if (!img)

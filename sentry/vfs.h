@@ -120,6 +120,7 @@ int tmpfs_root(uint64_t max_bytes, struct vnode **out);	   /* sentry/tmpfs.c */
 int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out);
 int procfs_root(struct vnode **out);			   /* sentry/procfs.c */
 int sysfs_root(struct vnode **out);			   /* sentry/sysfs.c */
+int cgroupfs_root(struct vnode **out);			   /* sentry/cgroupfs.c */
 int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
 int hostfs_root(const char *host_path, struct vnode **out); /* sentry/hostfs.c */
 

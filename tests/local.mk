@@ -158,6 +158,7 @@ program_tests = \
 	tests/net/gate.t \
 	tests/programs/python.t \
 	tests/programs/shell.t \
+	tests/programs/system.t \
 	tests/programs/terminal.t \
 	tests/programs/tools.t \
 	tests/programs/web.t

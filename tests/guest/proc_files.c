@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "tests/guest/say.h"
 
@@ -300,17 +302,107 @@ static void rereading(void)
 	SAY_FD(open("/proc/self/nothing", O_RDONLY));
 }
 
+static long put(const char *path, const char *s)
+{
+	int fd = open(path, O_WRONLY);
+	long r = fd < 0 ? -errno : write(fd, s, strlen(s)) < 0 ? -errno : 0;
+
+	close(fd);
+	return r;
+}
+
+static void oom_score(void)
+{
+	static const char *const values[] = {"10", " 700\n", "1001", "-1001", "x", "", "12 x", "300"};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		long r = put("/proc/self/oom_score_adj", values[i]);
+
+		slurp("/proc/self/oom_score_adj");
+		printf("oom_score_adj %zu: %ld %s", i, r, text);
+	}
+	slurp("/proc/self/oom_adj");
+	printf("oom_adj: %s", text);
+	fflush(stdout);
+	if (!fork()) {
+		slurp("/proc/self/oom_score_adj");
+		printf("of a child: %s", text);
+		fflush(stdout);
+		_exit(0);
+	}
+	wait(NULL);
+}
+
+/* What a process touches is its own resident memory, anonymous. */
+static void own_memory(void)
+{
+	unsigned long before = 0, after = 0, size, rss = 0, shared = 0;
+	const size_t len = 32 << 20;
+	char *p, *s;
+
+	slurp("/proc/self/status");
+	s = strstr(text, "\nRssAnon:");
+	if (s)
+		sscanf(s, "\nRssAnon: %lu", &before);
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(p, 1, len);
+	slurp("/proc/self/status");
+	s = strstr(text, "\nRssAnon:");
+	if (s)
+		sscanf(s, "\nRssAnon: %lu", &after);
+	printf("RssAnon grew: %d\n", after >= before + 32000 && after < before + 40000);
+	slurp("/proc/self/statm");
+	printf("statm: %d\n", sscanf(text, "%lu %lu %lu", &size, &rss, &shared) == 3 && size >= rss &&
+				      rss > shared && rss * 4 >= after);
+	munmap(p, len);
+}
+
+static void children(void)
+{
+	char path[64], list[64] = "";
+	int a = fork(), b;
+
+	if (!a)
+		pause();
+	b = fork();
+	if (!b)
+		pause();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	slurp(path);
+	snprintf(list, sizeof(list), "%d %d ", a, b);
+	printf("children: %d\n", !strcmp(text, list));
+	snprintf(path, sizeof(path), "/proc/%d/statm", a);
+	SAY(slurp(path) > 0);
+	kill(a, SIGKILL);
+	kill(b, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const in_proc[] = {"self", "thread-self", "cpuinfo", "meminfo", "stat",
-					      "mounts", "sys", "version", "uptime", "loadavg", NULL};
+					      "mounts", "sys", "version", "uptime", "loadavg",
+					      "vmstat", "devices", "partitions", "cgroups", "tty",
+					      "diskstats", "cmdline", NULL};
 	static const char *const in_self[] = {"exe", "cwd", "root", "fd", "fdinfo", "maps", "status",
 					      "stat", "statm", "cmdline", "environ", "comm", "limits",
 					      "mounts", "mountinfo", "auxv", "io", "task", "cgroup",
-					      "oom_score", "oom_score_adj", "smaps",
-					      "smaps_rollup", NULL};
+					      "oom_score", "oom_score_adj", "oom_adj", "smaps",
+					      "smaps_rollup", "ns", "wchan", "loginuid", "schedstat",
+					      NULL};
+	static const char *const in_sys[] = {"block", "bus", "class", "dev", "devices", "fs", "kernel",
+					     "module", NULL};
+	static const char *const in_topology[] = {"core_id", "physical_package_id", "thread_siblings",
+						  "thread_siblings_list", "core_cpus_list", NULL};
+	static const char *const in_cache[] = {"level", "type", "size", "shared_cpu_list",
+					       "coherency_line_size", NULL};
+	static const char *const in_thp[] = {"enabled", "defrag", "hpage_pmd_size", NULL};
+	static const char *const in_lo[] = {"address", "mtu", "flags", "ifindex", "operstate", "type",
+					    NULL};
 	static const char *const in_fd[] = {"0", "1", "2", NULL};
-	static const char *const in_cpu[] = {"cpu0", "online", "possible", "present", NULL};
+	static const char *const in_cpu[] = {"cpu0", "online", "possible", "present",
+					     "kernel_max", "offline", "isolated", NULL};
 	char exe[4096];
 	struct statfs sf;
 
@@ -325,6 +417,14 @@ int main(int argc, char **argv)
 	members("/proc/self/fd", in_fd);
 	members("/proc/self/fdinfo", in_fd);
 	members("/sys/devices/system/cpu", in_cpu);
+	members("/sys", in_sys);
+	members("/sys/devices/system/cpu/cpu0/topology", in_topology);
+	members("/sys/devices/system/cpu/cpu0/cache/index0", in_cache);
+	members("/sys/kernel/mm/transparent_hugepage", in_thp);
+	members("/sys/class/net/lo", in_lo);
+	oom_score();
+	own_memory();
+	children();
 	vectors(argv);
 	threads();
 	system_files();
