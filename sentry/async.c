@@ -117,21 +117,21 @@ static void tell(const struct notice *n)
 	}
 }
 
-static void run(const struct async *not_of)
+static void tell_all(const struct notice *n, unsigned used)
 {
-	struct notice n[BATCH];
-	unsigned used;
-
-	pthread_mutex_lock(&lock);
-	used = collect(not_of, n);
-	pthread_mutex_unlock(&lock);
 	for (unsigned i = 0; i < used; i++)
 		tell(&n[i]);
 }
 
 void async_run(void)
 {
-	run(NULL);
+	struct notice n[BATCH];
+	unsigned used;
+
+	pthread_mutex_lock(&lock);
+	used = collect(NULL, n);
+	pthread_mutex_unlock(&lock);
+	tell_all(n, used);
 }
 
 /* ---- who listens ---- */
@@ -182,9 +182,10 @@ static void listen_off(struct async *as)
 
 int async_set(struct task *t, struct file *f, int fd, bool on)
 {
+	struct notice n[BATCH];
+	unsigned used = 0;
 	struct async *as;
 	int err = 0;
-	bool fresh = false;
 
 	if (f->hostfd < 0)
 		return -ENOTTY;
@@ -192,16 +193,18 @@ int async_set(struct task *t, struct file *f, int fd, bool on)
 	as = record(f);
 	if (!as) {
 		err = -ENOMEM;
-	} else if (on) {
-		as->fd = fd;
-		fresh = list_empty(&as->node);
-		err = fresh ? listen_on(as) : 0;
-	} else {
+	} else if (!on) {
 		listen_off(as);
+	} else {
+		as->fd = fd;
+		if (list_empty(&as->node)) {
+			err = listen_on(as);
+			/* What is ready already is no news. */
+			used = err ? 0 : collect(as, n);
+		}
 	}
 	pthread_mutex_unlock(&lock);
-	if (!err && fresh)
-		run(as); /* what is ready already is no news */
+	tell_all(n, used);
 	return err;
 }
 
