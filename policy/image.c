@@ -302,6 +302,51 @@ bool pol_image_rule(const struct pol_image *img, uint32_t rule, struct pol_rule_
 	return true;
 }
 
+static bool is_zero(const uint8_t *ip, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip[i])
+			return false;
+	return true;
+}
+
+/* Does the entry speak of addresses of this host's loopback only? The wildcard, connected to, is it. */
+static bool only_loopback(const struct img_net *e)
+{
+	if (e->family == 4)
+		return (e->prefix >= 8 && e->ip[0] == 127) || (e->prefix == 32 && is_zero(e->ip, 4));
+	return e->family == 6 && e->prefix == 128 && is_zero(e->ip, 15) && e->ip[15] <= 1;
+}
+
+static bool entry_covers(const struct img_net *e, uint32_t verbs, uint8_t family, const uint8_t *ip)
+{
+	unsigned whole = e->prefix / 8, bits = e->prefix % 8;
+	size_t size = family == 4 ? 4 : 16;
+
+	/* [::] may take IPv4, too. */
+	if ((verbs & e->verbs & 1u << POL_NET_LISTEN) && e->family &&
+	    e->prefix == (e->family == 4 ? 32 : 128) && is_zero(e->ip, e->family == 4 ? 4 : 16))
+		return e->family == 6 || family == 4;
+	if (e->family && e->family != family)
+		return false;
+	if (!ip)
+		return !only_loopback(e);
+	if (whole > size || memcmp(e->ip, ip, whole))
+		return false;
+	return !bits || !((e->ip[whole] ^ ip[whole]) >> (8 - bits));
+}
+
+bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family, const uint8_t *ip)
+{
+	const struct img_net *e = IMG_AT(img, nets, struct img_net);
+
+	for (uint32_t i = 0; i < img->nets.count; i++, e++)
+		if (e->v.action == POL_ALLOW && e->proto != POL_PROTO_UNIX && (e->verbs & verbs) &&
+		    entry_covers(e, verbs, family, ip))
+			return true;
+	return false;
+}
+
 static void summarize_objects(const struct pol_image *img, struct pol_config *out)
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path);

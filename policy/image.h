@@ -50,6 +50,11 @@ struct pol_config {
 };
 void pol_image_config(const struct pol_image *img, struct pol_config *out);
 
+/* Does the policy grant, in some phase, one of verbs (bits 1 << enum pol_nverb) on the internet address
+ * ip of family 4 or 6, whatever the protocol and port; or, when ip is NULL, on any address of the family
+ * that is not the loopback's? A grant of the wildcard address to listen on is one of all. */
+bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family, const uint8_t *ip);
+
 /* `scratch` mounts: private in-memory trees. */
 struct pol_scratch {
 	const char *path;

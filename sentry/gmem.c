@@ -301,6 +301,11 @@ int gmem_pin_iov(struct mm *mm, const struct iovec *app_iov, int n, bool for_wri
 	return 0;
 }
 
+int gmem_copy_pinned(void *dst, const void *src, size_t n)
+{
+	return gmem_copy_raw(dst, src, n) ? -EFAULT : 0;
+}
+
 void gmem_unpin(struct gmem_pin *pin)
 {
 	for (int i = 0; i < pin->niov; i++) {

@@ -59,6 +59,8 @@ int gmem_pin(struct mm *mm, struct gptr p, size_t len, bool for_write, struct gm
 int gmem_pin_iov(struct mm *mm, const struct iovec *app_iov, int n, bool for_write,
 		 struct gmem_pin *out);
 void gmem_unpin(struct gmem_pin *pin);
+/* Copies from pinned memory, which the host may fail to have (a truncated file): 0 or -EFAULT. */
+int gmem_copy_pinned(void *dst, const void *src, size_t n);
 
 /* Copies in an app iovec array: n <= 1024, lengths checked to sum to at most MAX_RW_COUNT
  * (excess is cut, as Linux does). dst has room for n. 0, -EFAULT or -EINVAL. */

@@ -109,6 +109,10 @@ sentry_net = \
 	sentry/net_gate.c \
 	sentry/net_name.c \
 	sentry/net_opt.c \
+	sentry/netif.c sentry/netif.h \
+	sentry/netif_ioctl.c \
+	sentry/netlink.c sentry/netlink.h \
+	sentry/netlink_route.c \
 	sentry/pipe.c \
 	sentry/poll.c \
 	sentry/ready.h \

@@ -34,9 +34,10 @@ struct sock {
 	/* What its messages reach: for SCM_RIGHTS. */
 	atomic_bool peer_inside; /* the peer is a socket of this sandbox */
 	struct net_name *name;	 /* unix: the name it is bound to, or NULL; net_name.c */
+	struct netlink *netlink; /* AF_NETLINK: what else there is; netlink.c */
 };
 
-extern const struct file_ops file_sock_ops;
+extern const struct file_ops file_sock_ops, file_netlink_ops;
 
 /* The socket behind f, or NULL when f is something else. */
 struct sock *net_sock(const struct file *f);

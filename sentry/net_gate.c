@@ -140,7 +140,7 @@ static int prepare_connect(struct task *t, const struct sock *s, struct net_targ
 /* listen() on a socket that was not bound takes any free port of any address. */
 static bool prepare_listen(const struct sock *s, struct net_target *tg)
 {
-	if (s->domain == AF_UNIX || s->bound)
+	if (s->domain == AF_UNIX || s->netlink || s->bound)
 		return false;
 	tg->nverb = POL_NET_LISTEN;
 	tg->addr.proto = s->type == SOCK_STREAM ? POL_PROTO_TCP : POL_PROTO_UDP;
@@ -155,6 +155,8 @@ static int prepare_send(struct task *t, const struct sock *s, struct net_target 
 	struct sockaddr_storage ss = *in;
 	int err;
 
+	if (s->netlink)
+		return 0; /* there is only the sentry to send to */
 	if (s->type == SOCK_STREAM && s->domain != AF_UNIX && (flags & MSG_FASTOPEN)) {
 		if (ss.ss_family == AF_UNSPEC)
 			return -EOPNOTSUPP;
@@ -232,11 +234,15 @@ static int prepare(struct task *t, const struct sock *s, struct sysargs *a, stru
 		return -ENOMEM;
 	switch (a->nr) {
 	case SYS_bind:
+		if (s->netlink)
+			break;
 		tg->nverb = POL_NET_LISTEN;
 		r = fill_target(t, s, tg, &a->addr, a->addr_len);
 		r = r ? r : 1;
 		break;
 	case SYS_connect:
+		if (s->netlink)
+			break;
 		r = prepare_connect(t, s, tg, &a->addr, a->addr_len);
 		r = r ? r : 1;
 		break;

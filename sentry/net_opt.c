@@ -12,6 +12,7 @@
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/net.h"
+#include "sentry/netlink.h"
 #include "sentry/task.h"
 
 #ifndef IPV6_HDRINCL
@@ -195,6 +196,17 @@ static void set_linger(struct sock *s, struct linger *l)
 	l->l_linger = LINGER_MAX;
 }
 
+/* What a socket was made as: of a netlink socket the host's is something else. */
+static void fix_kind(const struct sock *s, int name, int *v)
+{
+	if (name == SO_TYPE)
+		*v = s->type;
+	else if (name == SO_DOMAIN)
+		*v = s->domain;
+	else if (name == SO_PROTOCOL)
+		*v = s->protocol;
+}
+
 long net_getsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
 		    struct gptr lenp)
 {
@@ -202,15 +214,21 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 		uint8_t bytes[OPT_MAX];
 		struct ucred cred;
 		struct linger linger;
+		int val;
 	} u = {0};
+	struct netlink *nl = netlink_of(f);
 	const struct opt *o;
 	socklen_t n;
 	int len, err;
 
+	if (nl && level == SOL_NETLINK)
+		return netlink_getsockopt(t, nl, name, val, lenp);
 	if (gmem_read(t->proc->mm, &len, lenp, sizeof(len)))
 		return -EFAULT;
 	if (len < 0)
 		return -EINVAL;
+	if (nl && level != SOL_SOCKET)
+		return -ENOPROTOOPT;
 	o = find(level, name, GET, &err);
 	if (!o)
 		return err;
@@ -221,6 +239,8 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return -errno;
 	if (level == SOL_SOCKET && name == SO_PEERCRED)
 		fix_peercred(t, &u.cred);
+	if (nl)
+		fix_kind(net_sock(f), name, &u.val);
 	if (level == SOL_SOCKET && name == SO_LINGER && u.linger.l_onoff && net_sock(f)->linger)
 		u.linger.l_linger = net_sock(f)->linger;
 	len = MIN((int)n, len);
@@ -244,11 +264,16 @@ long net_setsockopt(struct task *t, struct file *f, int level, int name, struct 
 		    uint32_t len)
 {
 	_Alignas(8) uint8_t buf[OPT_MAX] = {0};
+	struct netlink *nl = netlink_of(f);
 	const struct opt *o;
 	int err;
 
 	if (len > INT32_MAX)
 		return -EINVAL;
+	if (nl && level == SOL_NETLINK)
+		return netlink_setsockopt(t, nl, name, val, len);
+	if (nl && level != SOL_SOCKET)
+		return -ENOPROTOOPT;
 	o = find(level, name, SET, &err);
 	if (!o)
 		return err;

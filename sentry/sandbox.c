@@ -17,6 +17,7 @@
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
 #include "sentry/file.h"
+#include "sentry/netif.h"
 #include "sentry/pgpool.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
@@ -420,6 +421,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	if (load_program(*out, o, e))
 		return -1;
 	current = NULL;
+	netif_init(o->image);
 	return confine_apply(e);
 }
 

@@ -11,6 +11,7 @@
 #include "sentry/async.h"
 #include "sentry/job.h"
 #include "sentry/net.h"
+#include "sentry/netif.h"
 #include "sentry/sys.h"
 
 #define KERNEL_TERMIOS_SIZE 36 /* struct termios of the kernel's interface */
@@ -120,6 +121,7 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 	struct file *f = a->file[0];
 	uint32_t cmd = A_UINT(a, 1);
 	const struct cmd *c;
+	long r;
 
 	if (!f || (f->flags & O_PATH))
 		return -EBADF;
@@ -137,6 +139,11 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 		if (f->kind == POL_FD_TTY)
 			return job_ioctl(t, cmd, A_PTR(a, 2));
 		return -ENOTTY;
+	}
+	if (f->kind == POL_FD_SOCKET) {
+		r = netif_ioctl(t, cmd, A_PTR(a, 2));
+		if (r != -ENOTTY)
+			return r;
 	}
 	if (f->ops->ioctl)
 		return f->ops->ioctl(t, f, cmd, a->raw[2]);

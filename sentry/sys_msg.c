@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/overflow.h"
 #include "sentry/net.h"
+#include "sentry/netlink.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 
@@ -169,6 +170,23 @@ static ssize_t transfer(struct message *m, long nr, bool receive, bool *all)
 
 /* ---- sending ---- */
 
+/* A request to the sentry itself, by way of a copy. */
+static ssize_t send_netlink(struct message *m, const struct sockaddr_storage *name, socklen_t len)
+{
+	cleanup_free char *buf = NULL;
+
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (m->left > NETLINK_SEND_MAX)
+		return -EMSGSIZE;
+	buf = malloc(m->left + 1);
+	if (!buf)
+		return -ENOMEM;
+	if (copy_iov(m, buf, m->left, false))
+		return -EFAULT;
+	return netlink_send(m->t, m->sock->netlink, buf, m->left, name, len);
+}
+
 static ssize_t do_send(struct message *m)
 {
 	bool nosignal = m->flags & MSG_NOSIGNAL, all = false;
@@ -217,6 +235,18 @@ static bool rights_may_go(const struct message *m, const struct net_target *tg)
 	return tg ? tg->inside : m->sock->peer_inside;
 }
 
+static ssize_t send_netlink_header(struct message *m, const struct msghdr *h)
+{
+	struct sockaddr_storage name = {0};
+	socklen_t len = h->msg_name ? h->msg_namelen : 0;
+
+	if (len > sizeof(name))
+		return -EINVAL;
+	if (gmem_read(m->t->proc->mm, &name, gptr_at((uintptr_t)h->msg_name), len))
+		return -EFAULT;
+	return send_netlink(m, &name, len);
+}
+
 /* sendmsg of one copied header. */
 static long send_header(struct task *t, struct sysargs *a, const struct msghdr *h,
 			struct net_target *tg, int flags)
@@ -233,6 +263,8 @@ static long send_header(struct task *t, struct sysargs *a, const struct msghdr *
 		return err;
 	m.flags = flags;
 	err = message_iov(&m, h, &iov);
+	if (!err && m.sock->netlink)
+		return send_netlink_header(&m, h);
 	if (!err)
 		err = send_name(&m, tg, h->msg_name && h->msg_namelen);
 	if (err)
@@ -270,6 +302,8 @@ long sys_sendto(struct task *t, struct sysargs *a)
 		return -EPERM;
 	m.flags = A_INT(a, 3);
 	message_buffer(&m, A_PTR(a, 1), a->raw[2]);
+	if (m.sock->netlink)
+		return send_netlink(&m, &a->addr, a->has_addr ? a->addr_len : 0);
 	err = send_name(&m, a->net->n ? &a->net->target[0] : NULL, a->has_addr);
 	return err ? err : do_send(&m);
 }
@@ -322,6 +356,8 @@ static ssize_t do_recv(struct message *m)
 		/* MSG_TRUNC on a datagram counts bytes that were not stored. */
 		consume(m, MIN((size_t)r, m->left));
 	} while (whole && !all && !m->host.msg_controllen);
+	if (m->sock->netlink && r >= 0)
+		netlink_name(m->sock->netlink, true, m->host.msg_name, &m->host.msg_namelen);
 	if (done)
 		return done;
 	return r == -ERESTARTSYS && m->sock->rcvtimeo ? -EINTR : r;

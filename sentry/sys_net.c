@@ -1,12 +1,15 @@
 /* Sockets and their addresses: socket to shutdown. Messages are in sys_msg.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 #include "sentry/net.h"
+#include "sentry/netlink.h"
 #include "sentry/ready.h"
 #include "sentry/sys.h"
 
@@ -18,6 +21,7 @@ static void sock_release(struct file *f)
 	bool is_unix = s->domain == AF_UNIX;
 
 	net_name_release(&s->name);
+	netlink_destroy(&s->netlink);
 	free(s);
 	f->priv = NULL;
 	if (!is_unix)
@@ -46,9 +50,34 @@ const struct file_ops file_sock_ops = {
 	.release = sock_release,
 };
 
+/* Requests by way of write(2). */
+static ssize_t netlink_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	size_t total = file_iov_total(iov, n), used = 0;
+	cleanup_free char *buf = NULL;
+
+	if (off >= 0)
+		return -ESPIPE;
+	if (total > NETLINK_SEND_MAX)
+		return -EMSGSIZE;
+	buf = malloc(total + 1);
+	if (!buf)
+		return -ENOMEM;
+	for (int i = 0; i < n; used += iov[i++].iov_len)
+		if (gmem_copy_pinned(buf + used, iov[i].iov_base, iov[i].iov_len))
+			return -EFAULT;
+	return netlink_send(t, netlink_of(f), buf, total, NULL, 0);
+}
+
+const struct file_ops file_netlink_ops = {
+	.read = sock_read,
+	.write = netlink_write,
+	.release = sock_release,
+};
+
 struct sock *net_sock(const struct file *f)
 {
-	return f->ops == &file_sock_ops ? f->priv : NULL;
+	return f->ops == &file_sock_ops || f->ops == &file_netlink_ops ? f->priv : NULL;
 }
 
 struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsigned flags)
@@ -63,7 +92,8 @@ struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsign
 	s->domain = domain;
 	s->type = type;
 	s->protocol = protocol;
-	f = file_new(&file_sock_ops, hostfd, flags, POL_FD_SOCKET);
+	f = file_new(domain == AF_NETLINK ? &file_netlink_ops : &file_sock_ops, hostfd, flags,
+		     POL_FD_SOCKET);
 	if (!f) {
 		free(s);
 		return NULL;
@@ -81,6 +111,11 @@ static int check_kind(int domain, int type, int protocol)
 		return type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET
 			       ? 0
 			       : -ESOCKTNOSUPPORT;
+	}
+	if (domain == AF_NETLINK) {
+		if (type != SOCK_RAW && type != SOCK_DGRAM)
+			return -ESOCKTNOSUPPORT;
+		return protocol == NETLINK_ROUTE ? 0 : -EPROTONOSUPPORT;
 	}
 	if (domain != AF_INET && domain != AF_INET6)
 		return -EAFNOSUPPORT;
@@ -115,6 +150,10 @@ long sys_socket(struct task *t, struct sysargs *a)
 
 	if (err)
 		return err;
+	if (A_INT(a, 0) == AF_NETLINK) {
+		f = netlink_socket(type, A_INT(a, 2), file_flags(flags), flags, &err);
+		return f ? fdtab_install(t->proc->fdtab, f, 0, flags & SOCK_CLOEXEC) : err;
+	}
 	fd = socket(A_INT(a, 0), type | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), A_INT(a, 2));
 	if (fd < 0)
 		return -errno;
@@ -181,6 +220,8 @@ long sys_bind(struct task *t, struct sysargs *a)
 
 	if (err)
 		return err;
+	if (s->netlink)
+		return netlink_bind(t, s->netlink, &a->addr, a->addr_len);
 	if (!tg)
 		return -EPERM;
 	if (s->domain == AF_UNIX)
@@ -198,6 +239,8 @@ long sys_listen(struct task *t, struct sysargs *a)
 
 	if (err)
 		return err;
+	if (s->netlink)
+		return -EOPNOTSUPP;
 	if (s->domain != AF_UNIX && !s->bound && !judged(a))
 		return -EPERM;
 	return listen(a->file[0]->hostfd, A_INT(a, 1)) ? -errno : 0;
@@ -221,6 +264,8 @@ long sys_connect(struct task *t, struct sysargs *a)
 
 	if (r)
 		return r;
+	if (s->netlink)
+		return netlink_connect(t, s->netlink, &a->addr, a->addr_len);
 	if (!tg)
 		return -EPERM;
 	if (s->domain == AF_UNIX && !tg->disconnect) {
@@ -313,6 +358,8 @@ static long do_accept(struct task *t, struct sysargs *a, unsigned flags)
 		return r;
 	if (flags & ~TYPE_FLAGS)
 		return -EINVAL;
+	if (s->netlink)
+		return -EOPNOTSUPP;
 	/* First: a connection that was accepted and finds no place would be lost. */
 	fd = fdtab_reserve(t->proc->fdtab);
 	if (fd < 0)
@@ -334,6 +381,16 @@ long sys_accept4(struct task *t, struct sysargs *a)
 
 typedef int name_fn(int fd, struct sockaddr *addr, socklen_t *len);
 
+static int host_sockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return getsockname(fd, addr, len);
+}
+
+static int host_peername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return getpeername(fd, addr, len);
+}
+
 static long do_name(struct task *t, struct sysargs *a, name_fn *get)
 {
 	struct sockaddr_storage ss = {0};
@@ -343,21 +400,13 @@ static long do_name(struct task *t, struct sysargs *a, name_fn *get)
 
 	if (err)
 		return err;
-	if (get(a->file[0]->hostfd, (struct sockaddr *)&ss, &len))
+	if (s->netlink)
+		netlink_name(s->netlink, get == host_peername, &ss, &len);
+	else if (get(a->file[0]->hostfd, (struct sockaddr *)&ss, &len))
 		return -errno;
 	if (!A_PTR(a, 1).addr)
 		return -EFAULT;
 	return net_addr_write(t, &ss, len, A_PTR(a, 1), A_PTR(a, 2));
-}
-
-static int host_sockname(int fd, struct sockaddr *addr, socklen_t *len)
-{
-	return getsockname(fd, addr, len);
-}
-
-static int host_peername(int fd, struct sockaddr *addr, socklen_t *len)
-{
-	return getpeername(fd, addr, len);
 }
 
 long sys_getsockname(struct task *t, struct sysargs *a)
@@ -377,6 +426,8 @@ long sys_shutdown(struct task *t, struct sysargs *a)
 
 	if (err)
 		return err;
+	if (s->netlink)
+		return -EOPNOTSUPP;
 	return shutdown(a->file[0]->hostfd, A_INT(a, 1)) ? -errno : 0;
 }
 

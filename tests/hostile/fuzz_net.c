@@ -3,6 +3,7 @@
  * wrong now and then. The sandbox must stay up: "alive" at the end. Usage: fuzz_net SEED COUNT. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -71,7 +72,7 @@ static socklen_t address(uint64_t *s, struct sockaddr_storage *ss)
 	socklen_t n;
 
 	memset(ss, 0, sizeof(*ss));
-	switch (PICK(5)) {
+	switch (PICK(6)) {
 	case 0:
 		*in = (struct sockaddr_in){.sin_family = AF_INET};
 		in->sin_addr.s_addr = RARE(8) ? next(s) : htonl(INADDR_LOOPBACK);
@@ -93,6 +94,10 @@ static socklen_t address(uint64_t *s, struct sockaddr_storage *ss)
 		un->sun_family = AF_UNIX;
 		snprintf(un->sun_path + 1, sizeof(un->sun_path) - 1, "fuzz%d", PICK(8));
 		n = 2 + 1 + strlen(un->sun_path + 1);
+		break;
+	case 4:
+		*(struct sockaddr_nl *)ss = (struct sockaddr_nl){.nl_family = AF_NETLINK, .nl_pid = RARE(2) ? PICK(5) : 0};
+		n = sizeof(struct sockaddr_nl);
 		break;
 	default:
 		for (size_t i = 0; i < sizeof(*ss); i++)
@@ -122,6 +127,27 @@ static size_t control(uint64_t *s, char *buf, size_t size)
 	return RARE(15) ? next(s) % 100000 : off;
 }
 
+/* Requests to netlink that are nearly right. Bytes. */
+static size_t requests(uint64_t *s, char *buf, size_t size)
+{
+	size_t off = 0;
+
+	while (off + 128 <= size && !RARE(3)) {
+		struct nlmsghdr *h = (void *)(buf + off);
+
+		for (int i = 0; i < 128; i++)
+			buf[off + i] = RARE(3) ? (char)next(s) : 0;
+		h->nlmsg_len = RARE(6) ? (uint32_t)PICK(200) : 16 + (uint32_t)PICK(60);
+		h->nlmsg_type = RARE(6) ? PICK(200) : 16 + 4 * PICK(5) + 2;
+		h->nlmsg_flags = NLM_F_REQUEST | (RARE(2) ? NLM_F_DUMP : 0) | (RARE(3) ? NLM_F_ACK : 0);
+		buf[off + 16] = RARE(2) ? AF_INET : AF_INET6;
+		*(uint16_t *)(buf + off + 28) = PICK(40);
+		*(uint16_t *)(buf + off + 30) = PICK(60);
+		off += (h->nlmsg_len + 3) & ~3u;
+	}
+	return RARE(8) ? (size_t)PICK(40000) : off;
+}
+
 static void messages(uint64_t *s)
 {
 	static __thread char data[1 << 17];
@@ -140,7 +166,10 @@ static void messages(uint64_t *s)
 	}
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
-	switch (PICK(6)) {
+	switch (PICK(7)) {
+	case 6:
+		syscall(SYS_sendto, fd, data, requests(s, data, 4096), flags & ~MSG_OOB, NULL, 0);
+		break;
 	case 0:
 		syscall(SYS_sendmsg, fd, ptr(s, &m[0].msg_hdr), flags);
 		break;
@@ -167,7 +196,7 @@ static void messages(uint64_t *s)
 static void make(uint64_t *s)
 {
 	static const int domains[] = {AF_INET, AF_INET6, AF_UNIX, AF_UNIX, AF_NETLINK};
-	int p[2] = {-1, -1}, d = domains[PICK(5)], t = (RARE(10) ? PICK(8) : 1 + PICK(2)) | SOCK_NONBLOCK;
+	int p[2] = {-1, -1}, d = domains[PICK(5)], t = (RARE(10) ? PICK(8) : d == AF_NETLINK ? 3 : 1 + PICK(2)) | SOCK_NONBLOCK;
 
 	switch (PICK(7)) {
 	case 0:
@@ -222,13 +251,13 @@ static void names(uint64_t *s)
 		syscall(RARE(2) ? SYS_getsockname : SYS_getpeername, fd, ptr(s, &ss), ptr(s, &got));
 		break;
 	case 5:
-		syscall(SYS_getsockopt, fd, RARE(2) ? 1 : PICK(50), PICK(80), ptr(s, val), ptr(s, &got));
+		syscall(SYS_getsockopt, fd, RARE(2) ? 1 : RARE(9) ? 270 : PICK(50), PICK(80), ptr(s, val), ptr(s, &got));
 		break;
 	case 6: { /* not the time-outs: nothing here may block long, and no lingering */
 		int name = PICK(80);
 
 		if (name != SO_LINGER)
-			syscall(SYS_setsockopt, fd, RARE(2) ? 1 : PICK(50), name, ptr(s, val), PICK(64));
+			syscall(SYS_setsockopt, fd, RARE(2) ? 1 : RARE(9) ? 270 : PICK(50), name, ptr(s, val), PICK(64));
 		break;
 	}
 	case 7:
@@ -273,14 +302,18 @@ static void waits(uint64_t *s)
 static void others(uint64_t *s)
 {
 	static const unsigned cmds[] = {FIONREAD, FIONBIO, FIOCLEX, TIOCOUTQ, TCGETS, TIOCGWINSZ,
-					TIOCGPGRP, 0x8905, 0x8912, 0x5450};
+					TIOCGPGRP, 0x8905, 0x8912, 0x5450, 0x8910, 0x8913,
+					0x8927, 0x8933, FIOASYNC};
 	char buf[256];
 	int fd = FD();
 
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	switch (PICK(4)) {
+	switch (PICK(5)) {
+	case 4:
+		syscall(SYS_fcntl, fd, RARE(2) ? F_SETOWN : F_SETFL, RARE(2) ? getpid() : O_ASYNC | O_NONBLOCK);
+		break;
 	case 0:
-		syscall(SYS_ioctl, fd, cmds[PICK(10)], ptr(s, buf));
+		syscall(SYS_ioctl, fd, cmds[PICK(15)], ptr(s, buf));
 		break;
 	case 1:
 		syscall(SYS_read, fd, ptr(s, buf), PICK(256));
@@ -333,6 +366,7 @@ int main(int argc, char **argv)
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
 	count = argc > 2 ? atol(argv[2]) : 2000;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN);
 	for (int i = 0; i < POOL; i++)
 		pool[i] = -1;
 	for (long i = 0; i < THREADS; i++)
