@@ -6,5 +6,6 @@ dist_policy_DATA = \
 	examples/policies/web.pol
 dist_sbxfragments_DATA = \
 	examples/policies/sbx/dynamic.pol \
+	examples/policies/sbx/pty.pol \
 	examples/policies/sbx/python3.pol
 EXTRA_DIST += examples/demo

@@ -1,5 +1,6 @@
 /* /dev: the harmless character devices of the host, held by O_PATH descriptors from before
- * confinement, and the usual symlinks. /dev/shm is a tmpfs of its own, mounted over the directory. */
+ * confinement, the sandbox's own ptmx, and the usual symlinks. /dev/shm and /dev/pts are file systems
+ * of their own, mounted over the directories. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include "sentry/dirent.h"
 #include "sentry/confine.h"
 #include "sentry/hostproc.h"
+#include "sentry/pty.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
 
@@ -27,6 +29,8 @@ static const struct dev_entry {
 	{"fd", S_IFLNK, "/proc/self/fd"},
 	{"full", S_IFCHR, NULL},
 	{"null", S_IFCHR, NULL},
+	{"ptmx", S_IFCHR, NULL},
+	{"pts", S_IFDIR, NULL},
 	{"random", S_IFCHR, NULL},
 	{"shm", S_IFDIR, NULL},
 	{"stderr", S_IFLNK, "/proc/self/fd/2"},
@@ -37,7 +41,7 @@ static const struct dev_entry {
 	{"zero", S_IFCHR, NULL},
 };
 
-static int host_fd[ARRAY_SIZE(entries)]; /* O_PATH; -1: the host has no such device */
+static int host_fd[ARRAY_SIZE(entries)]; /* O_PATH; -1: the host has no such device, or it is ours */
 
 struct dnode {
 	struct vnode vn; /* first */
@@ -74,9 +78,14 @@ static void devfs_release(struct vnode *vn)
 	free(dnode_of(vn));
 }
 
+static bool is(int index, const char *name)
+{
+	return index != ROOT && !strcmp(entries[index].name, name);
+}
+
 static bool exists(size_t i)
 {
-	return entries[i].type != S_IFCHR || host_fd[i] >= 0;
+	return entries[i].type != S_IFCHR || host_fd[i] >= 0 || is((int)i, "ptmx") || is((int)i, "tty");
 }
 
 static int devfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
@@ -94,11 +103,16 @@ static int devfs_getattr(struct task *t, struct vnode *vn, struct statx *st)
 	struct dnode *n = dnode_of(vn);
 	dev_t dev = vn->mnt ? vn->mnt->dev : 0;
 
-	if (S_ISCHR(vn->type))
+	if (S_ISCHR(vn->type) && host_fd[n->index] >= 0)
 		return statx(host_fd[n->index], "", AT_EMPTY_PATH, STATX_BASIC_STATS, st) ? -errno : 0;
 	memset(st, 0, sizeof(*st));
 	st->stx_mask = STATX_BASIC_STATS;
 	st->stx_mode = (uint16_t)(vn->type | (S_ISLNK(vn->type) ? 0777 : 0755));
+	if (S_ISCHR(vn->type)) {
+		st->stx_mode = S_IFCHR | 0666;
+		st->stx_rdev_major = 5; /* ptmx, or tty where the host has none */
+		st->stx_rdev_minor = is(n->index, "ptmx") ? 2 : 0;
+	}
 	st->stx_blksize = 4096;
 	st->stx_ino = vn->ino;
 	st->stx_nlink = S_ISDIR(vn->type) ? 2 : 1;
@@ -203,13 +217,32 @@ static int open_device(int index, unsigned flags, struct file **out)
 	return *out ? 0 : -ENOMEM;
 }
 
+/* /dev/tty: the terminal that controls the session. */
+static int open_tty(struct task *t, int index, unsigned flags, struct file **out)
+{
+	bool host = true;
+	struct pty *p = pty_controlling(t, &host);
+	int r = -ENXIO;
+
+	if (host)
+		return host_fd[index] >= 0 ? open_device(index, flags, out) : -ENXIO;
+	if (p)
+		r = pty_open_slave(t, p, flags | O_NOCTTY, out);
+	pty_put(p);
+	return r;
+}
+
 static int devfs_open(struct task *t, struct vnode *vn, unsigned flags, struct file **out)
 {
+	int index = dnode_of(vn)->index;
+
 	if (S_ISDIR(vn->type) || (flags & O_PATH))
 		return open_node(vn, flags, out);
 	if (S_ISLNK(vn->type))
 		return -ELOOP;
-	return open_device(dnode_of(vn)->index, flags, out);
+	if (is(index, "ptmx"))
+		return pty_open_master(flags, out);
+	return is(index, "tty") ? open_tty(t, index, flags, out) : open_device(index, flags, out);
 }
 
 static const struct vnode_ops devfs_ops = {
@@ -227,7 +260,7 @@ static void hold_device(int dir, size_t i)
 	struct stat st;
 
 	host_fd[i] = -1;
-	if (dir < 0 || entries[i].type != S_IFCHR)
+	if (dir < 0 || entries[i].type != S_IFCHR || is((int)i, "ptmx"))
 		return;
 	host_fd[i] = openat(dir, entries[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (host_fd[i] < 0 || (!fstat(host_fd[i], &st) && S_ISCHR(st.st_mode)))
@@ -259,5 +292,6 @@ int devfs_root(struct vnode **out)
 	if (r)
 		return r;
 	r = vfs_mount("/dev/shm", shm, "tmpfs", NULL, NULL);
+	r = r ? r : devpts_mount_at("/dev/pts");
 	return r ? r : dnode_new(NULL, ROOT, out);
 }

@@ -21,6 +21,7 @@ struct reg {
 	int fd;
 	int hostfd;
 	bool copied; /* hostfd is our own copy */
+	struct epoll_event ev;
 };
 
 struct epoll {
@@ -126,6 +127,7 @@ static int add(struct epoll *ep, int host_epoll, struct file *f, int fd, struct 
 	r->ep = ep;
 	r->file = f;
 	r->fd = fd;
+	r->ev = *ev;
 	list_append(&ep->regs, &r->node);
 	list_append(bucket_of(f), &r->watch);
 	ep->count++;
@@ -147,6 +149,8 @@ static int change_locked(struct epoll *ep, int host_epoll, int op, struct file *
 		return -errno;
 	if (op == EPOLL_CTL_DEL)
 		drop(r);
+	else
+		r->ev = *ev;
 	return 0;
 }
 
@@ -176,6 +180,23 @@ void epoll_forget(struct file *f)
 		/* Somebody else may still hold the host's open file: closing is not enough. */
 		epoll_ctl(r->ep->host_epoll, EPOLL_CTL_DEL, r->hostfd, NULL);
 		drop(r);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void epoll_renew(struct file *f)
+{
+	struct reg *r;
+	struct list *b;
+
+	pthread_mutex_lock(&lock);
+	b = bucket_of(f);
+	list_for_each (r, b, watch) {
+		if (r->file != f)
+			continue;
+		if (r->copied && dup3(f->hostfd, r->hostfd, O_CLOEXEC) < 0)
+			continue;
+		epoll_ctl(r->ep->host_epoll, EPOLL_CTL_ADD, r->hostfd, &r->ev);
 	}
 	pthread_mutex_unlock(&lock);
 }

@@ -184,7 +184,7 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 		return -EBADF;
 	if (f->ops->read)
 		return flags ? -EOPNOTSUPP : f->ops->read(t, f, iov, n, off);
-	r = f->kind == POL_FD_TTY ? job_terminal_access(t, SIGTTIN) : 0;
+	r = f->kind == POL_FD_TTY ? job_terminal_access(t, &job_host_tty, SIGTTIN) : 0;
 	if (!r)
 		r = file_inherited_ready(f, POLLIN);
 	if (r)

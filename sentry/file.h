@@ -39,6 +39,9 @@ struct file_ops {
 	int (*fallocate)(struct task *t, struct file *f, int mode, off_t off, off_t len);
 	/* Host descriptor to map for mmap; -ENODEV when it cannot be mapped. */
 	int (*mmap_fd)(struct task *t, struct file *f);
+	/* What poll says of the events asked for, when the host's answer about hostfd is only nearly
+	 * right: hostfd has to be ready whenever this says something. */
+	short (*poll)(struct file *f, short events);
 	void (*release)(struct file *f); /* last reference: frees priv; the host fd is closed after */
 };
 

@@ -89,6 +89,7 @@ static int publish(struct task *t, struct proc *p, uint64_t flags)
 	} else {
 		p->pgid = t->proc->pgid;
 		p->sid = t->proc->sid;
+		p->tty = t->proc->tty;
 		/* under the lock: the parent's parent may be ending */
 		proc_link(p, flags & CLONE_PARENT ? t->proc->parent : t->proc);
 	}

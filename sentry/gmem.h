@@ -39,6 +39,10 @@ int gmem_zero(struct mm *mm, struct gptr dst, size_t n);
  * found in max bytes. dst has room for max. */
 ssize_t gmem_read_str(struct mm *mm, char *dst, struct gptr src, size_t max);
 
+/* gmem_copy.S: copies between host addresses, of pinned app memory or not, that may fault (a file that
+ * shrinks); how many bytes are left. */
+size_t gmem_copy_raw(void *dst, const void *src, size_t n);
+
 /* Futex words: 4-byte aligned; 0 or -EFAULT. */
 int gmem_load32(struct mm *mm, struct gptr p, uint32_t *val);
 int gmem_cmpxchg32(struct mm *mm, struct gptr p, uint32_t *expected, uint32_t desired, bool *ok);

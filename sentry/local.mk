@@ -80,6 +80,7 @@ sentry_memfs = \
 	sentry/confine.c sentry/confine.h sentry/confine_calls.def sentry/confine_filter.c \
 	sentry/cgroupfs.c \
 	sentry/devfs.c \
+	sentry/devpts.c \
 	sentry/hostproc.c sentry/hostproc.h \
 	sentry/procfs.c sentry/procfs.h \
 	sentry/procfs_fd.c \
@@ -91,6 +92,9 @@ sentry_memfs = \
 	sentry/procfs_sys.c \
 	sentry/procfs_system.c \
 	sentry/pseudofs.c sentry/pseudofs.h \
+	sentry/pty.c sentry/pty.h \
+	sentry/pty_io.c \
+	sentry/pty_ioctl.c \
 	sentry/sysfs.c \
 	sentry/sysfs_cpu.c \
 	sentry/tmpfs.c sentry/tmpfs.h \
@@ -98,7 +102,10 @@ sentry_memfs = \
 	sentry/tmpfs_dir.c \
 	sentry/tmpfs_fifo.c \
 	sentry/tmpfs_nameless.c \
-	sentry/tmpfs_xattr.c
+	sentry/tmpfs_xattr.c \
+	sentry/tty.h \
+	sentry/tty_in.c \
+	sentry/tty_out.c
 
 # Network and readiness
 sentry_net = \
@@ -116,6 +123,7 @@ sentry_net = \
 	sentry/pipe.c \
 	sentry/poll.c \
 	sentry/ready.h \
+	sentry/readyfd.c sentry/readyfd.h \
 	sentry/signalfd.c sentry/signalfd.h \
 	sentry/sys_epoll.c \
 	sentry/sys_ioctl.c \

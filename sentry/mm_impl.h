@@ -174,9 +174,6 @@ int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
 enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,
 				  struct vma **v);
 
-/* gmem_copy.S: copies between host addresses that may fault; how many bytes are left. */
-size_t gmem_copy_raw(void *dst, const void *src, size_t n);
-
 /* ---- mm_fork.c; mm locked ---- */
 
 /* Opens what mm_fork needs of the host, before sbx is confined. */

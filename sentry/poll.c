@@ -164,7 +164,7 @@ static void pollset_resolve(struct task *t, struct pollset *ps)
 }
 
 /* Entries with revents, or -errno. */
-static long pollset_wait(struct task *t, struct pollset *ps, uint64_t deadline)
+static long pollset_ask(struct task *t, struct pollset *ps, uint64_t deadline)
 {
 	uint64_t left = ps->ready ? 0 : ready_left(deadline);
 	struct timespec ts = {left / NSEC, left % NSEC};
@@ -174,10 +174,29 @@ static long pollset_wait(struct task *t, struct pollset *ps, uint64_t deadline)
 			   left == READY_FOREVER ? 0 : (long)&ts, 0, 0, 0);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ps->n; i++)
-		if (ps->host[i].fd >= 0)
-			ps->app[i].revents = ps->host[i].revents;
+	for (size_t i = 0; i < ps->n; i++) {
+		struct file *f = ps->file[i];
+
+		if (ps->host[i].fd < 0)
+			continue;
+		ps->app[i].revents = ps->host[i].revents;
+		if (f->ops->poll && ps->host[i].revents) {
+			ps->app[i].revents = f->ops->poll(f, ps->host[i].events);
+			r -= !ps->app[i].revents;
+		}
+	}
 	return r + ps->ready;
+}
+
+/* The same until there are some, or the time is up: what the host saw can be gone again. */
+static long pollset_wait(struct task *t, struct pollset *ps, uint64_t deadline)
+{
+	long r;
+
+	do
+		r = pollset_ask(t, ps, deadline);
+	while (!r && ready_left(deadline));
+	return r;
 }
 
 /* ---- poll ---- */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "sentry/file.h"
 #include "sentry/ipc.h"
+#include "sentry/job.h"
 #include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
@@ -310,6 +311,7 @@ void proc_ended(struct proc *p)
 	proc_vfork_done(p);
 	pthread_mutex_lock(&sandbox.lock);
 	orphan_children(p);
+	job_release(p, true);
 	p->zombie = true;
 	atomic_fetch_add(&sandbox.nr_zombies, 1);
 	pidfd_ended(p);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include "sentry/pty.h"
 #include "sentry/signal.h"
 
 #define USER_HZ	       100
@@ -28,7 +29,7 @@ struct snapshot {
 	struct mm_layout layout;
 	uint64_t cpu_ns, child_cpu_ns;
 	struct rusage usage; /* of what only the whole of sbx knows: faults, switches */
-	int tty, exit_code, nice;
+	int tty, tty_pgrp, exit_code, nice;
 	mode_t umask;
 	uint32_t nofile;
 	uint64_t sig_pending, sig_shared, sig_blocked, sig_ignored, sig_caught;
@@ -52,6 +53,19 @@ static int tty_of(struct fdtab *tab)
 		file_put(f);
 	}
 	return nr;
+}
+
+static void take_tty(struct proc *p, struct fdtab *tab, struct snapshot *s)
+{
+	struct job_tty *j;
+
+	pthread_mutex_lock(&sandbox.lock);
+	j = p->tty;
+	s->tty = pty_device(j);
+	s->tty_pgrp = j ? atomic_load(&j->foreground) : 0;
+	pthread_mutex_unlock(&sandbox.lock);
+	if (j == &job_host_tty)
+		s->tty = tty_of(tab);
 }
 
 static void take_proc(struct proc *p, struct snapshot *s, struct mm **mm, struct fdtab **tab)
@@ -154,7 +168,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 		s->layout = *mm_layout(mm);
 		mm_put(mm);
 	}
-	s->tty = tty_of(tab);
+	take_tty(p, tab, s);
 	if (tab)
 		fdtab_put(tab);
 	task_put(t);
@@ -167,7 +181,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 static void stat_ids(const struct snapshot *s, struct buf *out)
 {
 	buf_printf(out, "%d (%s) %c %d %d %d %d %d %u ", s->tid, s->comm, s->state, s->ppid, s->pgid,
-		   s->sid, s->tty, s->tty ? atomic_load(&sandbox.foreground) : -1, PF_RANDOMIZE);
+		   s->sid, s->tty, s->tty ? s->tty_pgrp : -1, PF_RANDOMIZE);
 }
 
 static void stat_times(const struct snapshot *s, struct buf *out)

@@ -30,6 +30,9 @@ int epoll_change(struct epoll *ep, int host_epoll, int op, struct file *f, int f
  * descriptor is closed, when f->watched. */
 void epoll_forget(struct file *f);
 
+/* f's host descriptor stands for another open file now: registers it anew wherever it was. */
+void epoll_renew(struct file *f);
+
 /* Number of registrations, for tests. */
 unsigned epoll_count(struct epoll *ep);
 

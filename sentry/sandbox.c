@@ -18,6 +18,7 @@
 #include "sentry/confine.h"
 #include "sentry/file.h"
 #include "sentry/netif.h"
+#include "sentry/job.h"
 #include "sentry/pgpool.h"
 #include "sentry/signal.h"
 #include "sentry/task_int.h"
@@ -145,7 +146,7 @@ static bool is_meant(const struct proc *p, int sig, bool by_kernel)
 
 	if (p == sandbox.first && (!group || sig == SIGHUP))
 		return true;
-	return group && p->pgid == atomic_load(&sandbox.foreground);
+	return group && p->pgid == atomic_load(&job_host_tty.foreground);
 }
 
 /* Passes a host signal to the app. Who sent it stays outside. */
@@ -657,7 +658,9 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 		return -1;
 	/* Kept to the end: the host takes a whole process down faster than sbx could piece by piece. */
 	proc_get(sandbox.first);
-	atomic_store(&sandbox.foreground, sandbox.first->pgid);
+	job_host_tty.sid = sandbox.first->sid;
+	atomic_store(&job_host_tty.foreground, sandbox.first->pgid);
+	sandbox.first->tty = &job_host_tty;
 	vdso_update();
 	mm_on_nomem(out_of_memory);
 	r = task_start(t);

@@ -77,7 +77,7 @@ static ssize_t host_once(struct splice *s, long nr, size_t len, unsigned flags)
 /* What the terminal and the app's own O_NONBLOCK on a shared description say first. */
 static int check_shared(struct splice *s)
 {
-	int r = s->in->kind == POL_FD_TTY ? job_terminal_access(s->t, SIGTTIN) : 0;
+	int r = s->in->kind == POL_FD_TTY ? job_terminal_access(s->t, &job_host_tty, SIGTTIN) : 0;
 
 	if (!r)
 		r = file_inherited_ready(s->in, POLLIN);

@@ -69,7 +69,7 @@ static long host_ioctl(struct task *t, struct file *f, const struct cmd *c, uint
 
 	/* What changes a terminal is the foreground's to do; its size may be anybody's. */
 	if (c->kinds == TTY && c->dir != OUT && c->cmd != TIOCSWINSZ) {
-		r = job_terminal_access(t, SIGTTOU);
+		r = job_terminal_access(t, &job_host_tty, SIGTTOU);
 		if (r)
 			return r;
 	}
@@ -136,9 +136,9 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 	case TIOCGPGRP:
 	case TIOCSPGRP:
 	case TIOCGSID:
-		if (f->kind == POL_FD_TTY)
-			return job_ioctl(t, cmd, A_PTR(a, 2));
-		return -ENOTTY;
+		if (f->ops->ioctl || f->kind != POL_FD_TTY)
+			break;
+		return job_ioctl(t, &job_host_tty, false, cmd, A_PTR(a, 2));
 	}
 	if (f->kind == POL_FD_SOCKET) {
 		r = netif_ioctl(t, cmd, A_PTR(a, 2));

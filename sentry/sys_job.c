@@ -1,7 +1,8 @@
-/* Process groups, sessions, and the terminal that sbx was started on.
+/* Process groups, sessions, and the terminals that control them.
  *
- * That terminal is the controlling terminal of the first process's session. The host has one process
- * on it; which of the app's groups is in the foreground is the sentry's to know (sandbox.foreground). */
+ * The terminal that sbx was started on controls the first process's session. The host has one process
+ * on it; which of the app's groups is in the foreground is the sentry's to know. Other sessions can
+ * have pseudo-terminals of the sandbox (pty.c). */
 #include <errno.h>
 #include <sys/ioctl.h>
 #include "sentry/job.h"
@@ -55,8 +56,10 @@ long sys_setsid(struct task *t, struct sysargs *a)
 	long r = -EPERM;
 
 	pthread_mutex_lock(&sandbox.lock);
-	if (p->sid != p->pid && !group_exists(p->pid, 0))
+	if (p->sid != p->pid && !group_exists(p->pid, 0)) {
 		r = p->sid = p->pgid = p->pid;
+		p->tty = NULL;
+	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return r;
 }
@@ -96,12 +99,9 @@ long sys_setpgid(struct task *t, struct sysargs *a)
 	return r;
 }
 
-/* ---- the terminal ---- */
+/* ---- terminals ---- */
 
-static bool has_terminal(const struct proc *p)
-{
-	return !sandbox.first || p->sid == sandbox.first->sid;
-}
+struct job_tty job_host_tty;
 
 static bool ignores(struct task *t, int sig)
 {
@@ -114,23 +114,45 @@ static bool ignores(struct task *t, int sig)
 	return r || (atomic_load(&t->sig->blocked) & sig_bit(sig));
 }
 
-static void signal_group(int pgid, int sig)
+/* sandbox.lock held. */
+static void signal_group_locked(int pgid, int sig)
 {
 	siginfo_t info = {.si_signo = sig, .si_code = SI_KERNEL};
 	struct proc *p;
 
-	pthread_mutex_lock(&sandbox.lock);
 	list_for_each (p, &sandbox.procs, node)
-		if (p->pgid == pgid)
+		if (pgid && p->pgid == pgid)
 			signal_send_proc(p, &info);
+}
+
+static void signal_group(int pgid, int sig)
+{
+	pthread_mutex_lock(&sandbox.lock);
+	signal_group_locked(pgid, sig);
 	pthread_mutex_unlock(&sandbox.lock);
 }
 
-int job_terminal_access(struct task *t, int sig)
+void job_signal(struct job_tty *j, int sig)
+{
+	signal_group(atomic_load(&j->foreground), sig);
+}
+
+static bool controls(const struct job_tty *j, const struct proc *p)
+{
+	bool r;
+
+	pthread_mutex_lock(&sandbox.lock);
+	r = p->tty == j;
+	pthread_mutex_unlock(&sandbox.lock);
+	return r;
+}
+
+int job_terminal_access(struct task *t, struct job_tty *j, int sig)
 {
 	struct proc *p = t->proc;
+	int fg = atomic_load(&j->foreground);
 
-	if (!sandbox.first || !has_terminal(p) || p->pgid == atomic_load(&sandbox.foreground))
+	if (!sandbox.first || !fg || p->pgid == fg || !controls(j, p))
 		return 0;
 	if (ignores(t, sig))
 		return sig == SIGTTIN ? -EIO : 0;
@@ -140,37 +162,137 @@ int job_terminal_access(struct task *t, int sig)
 	return -ERESTARTSYS;
 }
 
-static int set_foreground(struct task *t, int pgid)
+static int set_foreground(struct task *t, struct job_tty *j, struct gptr arg)
 {
-	int r;
+	int pgid, r = job_terminal_access(t, j, SIGTTOU);
 
+	if (r)
+		return r == -EIO ? -ENOTTY : r;
+	if (gmem_read(t->proc->mm, &pgid, arg, sizeof(pgid)))
+		return -EFAULT;
 	if (pgid < 0)
 		return -EINVAL;
-	r = job_terminal_access(t, SIGTTOU);
-	if (r)
-		return r;
 	pthread_mutex_lock(&sandbox.lock);
-	if (!group_exists(pgid, 0))
+	if (t->proc->tty != j || j->sid != t->proc->sid)
+		r = -ENOTTY;
+	else if (!group_exists(pgid, 0))
 		r = -ESRCH;
 	else if (!group_exists(pgid, t->proc->sid))
 		r = -EPERM;
 	else
-		atomic_store(&sandbox.foreground, pgid);
+		atomic_store(&j->foreground, pgid);
 	pthread_mutex_unlock(&sandbox.lock);
 	return r;
 }
 
-long job_ioctl(struct task *t, uint32_t cmd, struct gptr arg)
+long job_ioctl(struct task *t, struct job_tty *j, bool master, uint32_t cmd, struct gptr arg)
 {
 	int id;
 
-	if (!has_terminal(t->proc))
+	if (cmd == TIOCSPGRP)
+		return set_foreground(t, j, arg);
+	if (!master && !controls(j, t->proc))
 		return -ENOTTY;
-	if (cmd == TIOCSPGRP) {
-		if (gmem_read(t->proc->mm, &id, arg, sizeof(id)))
-			return -EFAULT;
-		return set_foreground(t, id);
-	}
-	id = cmd == TIOCGSID ? t->proc->sid : atomic_load(&sandbox.foreground);
+	pthread_mutex_lock(&sandbox.lock);
+	id = cmd == TIOCGSID ? j->sid : atomic_load(&j->foreground);
+	pthread_mutex_unlock(&sandbox.lock);
+	if (cmd == TIOCGSID && !id)
+		return -ENOTTY;
 	return gmem_write(t->proc->mm, arg, &id, sizeof(id));
+}
+
+/* ---- which terminal controls which session ---- */
+
+/* sandbox.lock held. */
+static void acquire(struct proc *p, struct job_tty *j)
+{
+	j->sid = p->sid;
+	atomic_store(&j->foreground, p->pgid);
+	p->tty = j;
+}
+
+/* No process of the session has j any more. sandbox.lock held. */
+static void clear_session(struct job_tty *j)
+{
+	struct proc *p;
+
+	list_for_each (p, &sandbox.procs, node)
+		if (p->tty == j)
+			p->tty = NULL;
+	j->sid = 0;
+	atomic_store(&j->foreground, 0);
+}
+
+void job_opened(struct task *t, struct job_tty *j)
+{
+	struct proc *p = t->proc;
+
+	pthread_mutex_lock(&sandbox.lock);
+	if (p->sid == p->pid && !p->tty && !j->sid && !j->dead)
+		acquire(p, j);
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
+int job_take(struct task *t, struct job_tty *j)
+{
+	struct proc *p = t->proc;
+	int r = 0;
+
+	pthread_mutex_lock(&sandbox.lock);
+	if (j->dead)
+		r = -EIO;
+	else if (p->sid != p->pid || (j->sid != p->sid && (p->tty || j->sid)))
+		r = -EPERM;
+	else if (j->sid != p->sid)
+		acquire(p, j);
+	pthread_mutex_unlock(&sandbox.lock);
+	return r;
+}
+
+void job_release(struct proc *p, bool exit)
+{
+	struct job_tty *j = p->tty;
+	int fg;
+
+	if (!j || p->sid != p->pid || j->sid != p->sid)
+		return;
+	fg = atomic_load(&j->foreground);
+	signal_group_locked(fg, SIGHUP);
+	if (!exit)
+		signal_group_locked(fg, SIGCONT);
+	clear_session(j);
+}
+
+int job_leave(struct task *t, struct job_tty *j)
+{
+	struct proc *p = t->proc;
+	int r = 0;
+
+	pthread_mutex_lock(&sandbox.lock);
+	if (p->tty != j)
+		r = -ENOTTY;
+	else
+		job_release(p, false);
+	if (!r)
+		p->tty = NULL;
+	pthread_mutex_unlock(&sandbox.lock);
+	return r;
+}
+
+void job_hangup(struct job_tty *j)
+{
+	siginfo_t hup = {.si_signo = SIGHUP, .si_code = SI_KERNEL};
+	siginfo_t cont = {.si_signo = SIGCONT, .si_code = SI_KERNEL};
+	struct proc *p;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node) {
+		if (!j->sid || p->sid != j->sid || p->pid != p->sid)
+			continue;
+		signal_send_proc(p, &hup);
+		signal_send_proc(p, &cont);
+	}
+	clear_session(j);
+	j->dead = true;
+	pthread_mutex_unlock(&sandbox.lock);
 }

@@ -18,6 +18,7 @@
 struct fdtab;
 struct file;
 struct fsctx;
+struct job_tty; /* sentry/job.h */
 struct signal_state; /* sentry/signal.h: per task */
 struct sighand;	     /* sentry/signal.h: per process */
 struct posix_timers; /* sentry/timer.c: per process */
@@ -36,7 +37,6 @@ struct sandbox {
 	int next_pid;
 	bool pids_wrapped;
 	struct proc *first; /* the sandbox ends with it */
-	atomic_int foreground; /* process group that the terminal's signals go to */
 	atomic_int nr_zombies;
 	uint64_t reaped_cpu_ns; /* CPU time of processes that are gone */
 	uint64_t start_mono_ns;	       /* CLOCK_MONOTONIC at start */
@@ -57,6 +57,7 @@ struct proc { /* thread group */
 	atomic_int refs;
 	struct list node; /* in sandbox.procs */
 	int pid, ppid, pgid, sid;
+	struct job_tty *tty; /* controlling terminal, or NULL; guarded by sandbox.lock */
 	struct proc *parent; /* NULL: sbx itself, which the app sees as process 1 */
 	struct list children, sibling;
 	int exit_signal;     /* sent to the parent at the end; 0: none */

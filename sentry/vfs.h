@@ -121,6 +121,7 @@ int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out)
 int procfs_root(struct vnode **out);			   /* sentry/procfs.c */
 int sysfs_root(struct vnode **out);			   /* sentry/sysfs.c */
 int cgroupfs_root(struct vnode **out);			   /* sentry/cgroupfs.c */
+int devpts_mount_at(const char *path);			   /* sentry/devpts.c */
 int devfs_root(struct vnode **out);			   /* sentry/devfs.c */
 int hostfs_root(const char *host_path, struct vnode **out); /* sentry/hostfs.c */
 

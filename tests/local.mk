@@ -45,6 +45,8 @@ guest_tests = \
 	tests/guest/outside \
 	tests/guest/pidfd \
 	tests/guest/proc_files \
+	tests/guest/pty_job \
+	tests/guest/pty_line \
 	tests/guest/ready_async \
 	tests/guest/ready_epoll \
 	tests/guest/ready_intr \
@@ -158,6 +160,7 @@ program_tests = \
 	tests/cli/run.t \
 	tests/net/gate.t \
 	tests/net/netlink.t \
+	tests/programs/pty.t \
 	tests/programs/python.t \
 	tests/programs/shell.t \
 	tests/programs/system.t \
@@ -198,7 +201,7 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs)
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
+EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py
 dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
