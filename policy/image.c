@@ -367,6 +367,7 @@ static void summarize_objects(const struct pol_image *img, struct pol_config *ou
 		if (e[i].v.action != POL_ALLOW)
 			continue;
 		out->files_write |= (e[i].verbs & writing) != 0;
+		out->files_read |= (e[i].verbs & (POL_V_READ | POL_V_LIST)) != 0;
 		if (e[i].verbs & POL_V_CONNECT)
 			out->net_any = out->net_unix = true;
 	}

@@ -46,6 +46,7 @@ struct pol_config {
 	bool net_any;  /* some net rule grants something */
 	bool net_inet, net_unix;
 	bool files_write;   /* some file pattern grants write, append, create or delete */
+	bool files_read;    /* some file pattern grants read or list */
 	uint32_t nr_phases; /* at least 1 */
 };
 void pol_image_config(const struct pol_image *img, struct pol_config *out);

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <sys/inotify.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <asm/ioctls.h>

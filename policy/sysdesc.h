@@ -96,6 +96,7 @@ enum path_role {
 	PATH_xattr,
 	PATH_lxattr,
 	PATH_statfs,
+	PATH_watch, /* inotify: follows unless IN_DONT_FOLLOW */
 	PATH_ROLE_MAX
 };
 

@@ -187,6 +187,7 @@ int confine_apply(struct sbx_err **e)
 		.net_inet = c->net_inet,
 		.net_unix = c->net_unix,
 		.files_write = c->files_write,
+		.files_read = c->files_read,
 	};
 	size_t size;
 

@@ -12,6 +12,7 @@ struct confine_opts {
 	bool net_inet;	  /* some rule grants internet sockets */
 	bool net_unix;	  /* some rule grants named Unix sockets */
 	bool files_write; /* some rule lets host files change */
+	bool files_read;  /* some rule lets host files or folders be read */
 	uint64_t window_base, window_size; /* of the platform; size 0: none */
 };
 

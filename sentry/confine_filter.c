@@ -22,7 +22,7 @@
 #define DIR(n)	(1u << (n))
 #define FD_SIGN 0x80000000ull /* set in negative descriptors, AT_FDCWD among them */
 
-enum when { ALWAYS, WRITE, NET, WRITE_NET };
+enum when { ALWAYS, READ, WRITE, NET, WRITE_NET };
 
 static const struct row {
 	int nr;
@@ -83,7 +83,7 @@ static const char *call_name(int nr)
 		N(vfork), N(clone), N(unshare), N(setns), N(stat), N(lstat), N(access), N(readlink),
 		N(chdir), N(mmap), N(mprotect), N(ioctl), N(fcntl), N(prctl), N(socket),
 		N(socketpair), N(process_vm_readv), N(prlimit64), N(statfs), N(unlink), N(getcwd),
-		N(signalfd4), N(inotify_init1), N(timer_create), N(wait4), N(arch_prctl),
+		N(signalfd4), N(timer_create), N(wait4), N(arch_prctl),
 #undef N
 	};
 
@@ -180,6 +180,8 @@ static int install_handler(struct sbx_err **e)
 static bool holds(const struct confine_opts *o, enum when when)
 {
 	switch (when) {
+	case READ:
+		return o->files_read;
 	case WRITE:
 		return o->files_write;
 	case NET:

@@ -11,9 +11,9 @@
 #define NAME64 19u /* offset of d_name in struct linux_dirent64 */
 #define NAME32 18u /* ... and in struct linux_dirent, whose type is the last byte of the record */
 
-/* Does the policy hide this name? A `hide` makes even stat answer ENOENT. */
-static bool hidden(const struct dirent_sink *s, const char *name, size_t len)
+bool dirent_hidden(const struct dirent_sink *s, const char *name)
 {
+	size_t len = strlen(name);
 	char path[PATH_MAX];
 	struct pol_verdict v;
 	size_t n = s->path_len;
@@ -39,7 +39,7 @@ bool dirent_emit(struct dirent_sink *s, uint64_t ino, int64_t next_off, unsigned
 	uint16_t reclen = (uint16_t)size;
 	uint8_t *p;
 
-	if (hidden(s, name, len))
+	if (dirent_hidden(s, name))
 		return true;
 	if (size > s->cap - s->len) {
 		s->overflow = true;

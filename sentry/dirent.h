@@ -21,6 +21,9 @@ struct dirent_sink {
 	uint32_t phase;
 };
 
+/* Does the policy hide this name of the sink's directory? A `hide` makes even stat answer ENOENT. */
+bool dirent_hidden(const struct dirent_sink *s, const char *name);
+
 /* file_ops of directories that the sentry makes: positions are what getdents stored, and reading or
  * writing is -EISDIR. */
 off_t dirfile_seek(struct task *t, struct file *f, off_t off, int whence);

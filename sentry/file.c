@@ -10,6 +10,7 @@
 #include "base/overflow.h"
 #include "sentry/async.h"
 #include "sentry/job.h"
+#include "sentry/notify.h"
 #include "sentry/ready.h"
 #include "sentry/signal.h"
 #include "sentry/task.h"
@@ -48,6 +49,7 @@ void file_put(struct file *f)
 		return;
 	if (f->watched)
 		epoll_forget(f);
+	notify_file(f, file_can_write(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (f->async)
 		async_forget(f);
 	if (f->ops->release)
@@ -120,6 +122,14 @@ int file_iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out)
 	return i;
 }
 
+ssize_t file_iov_put(const struct iovec *iov, int n, const void *from, size_t len)
+{
+	const struct iovec src = {(void *)from, len};
+	ssize_t r = process_vm_readv(getpid(), iov, (unsigned long)n, &src, 1, 0);
+
+	return r == (ssize_t)len ? r : -EFAULT;
+}
+
 /* O_NONBLOCK set by the app on a description that the host shares: the host's flag stays as it is,
  * so readiness is asked first. 0 to go on, or -EAGAIN. */
 int file_inherited_ready(const struct file *f, short events)
@@ -175,13 +185,11 @@ static ssize_t host_io(struct task *t, long plain, long at, struct file *f, cons
 	}
 }
 
-ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+static ssize_t read_any(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
 			int flags)
 {
 	int r;
 
-	if (!file_can_read(f))
-		return -EBADF;
 	if (f->ops->read)
 		return flags ? -EOPNOTSUPP : f->ops->read(t, f, iov, n, off);
 	r = f->kind == POL_FD_TTY ? job_terminal_access(t, &job_host_tty, SIGTTIN) : 0;
@@ -190,6 +198,19 @@ ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov,
 	if (r)
 		return r;
 	return host_io(t, SYS_readv, SYS_preadv2, f, iov, n, off, flags);
+}
+
+ssize_t file_read_flags(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off,
+			int flags)
+{
+	ssize_t r;
+
+	if (!file_can_read(f))
+		return -EBADF;
+	r = read_any(t, f, iov, n, off, flags);
+	if (r > 0)
+		notify_file(f, IN_ACCESS);
+	return r;
 }
 
 ssize_t file_read(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
@@ -263,6 +284,8 @@ void file_out_end(struct task *t, struct file *f, const struct file_out *o, ssiz
 		atomic_fetch_sub(&sandbox.output_bytes, o->want - (r > 0 ? (size_t)r : 0));
 	if (o->want > o->room && r >= 0 && (size_t)r == o->room)
 		sandbox_end(128 + SIGKILL, "output limit");
+	if (r > 0)
+		notify_file(f, IN_MODIFY);
 	/* Sockets decide for themselves (MSG_NOSIGNAL); their write() comes through here too. */
 	if (r == -EPIPE)
 		signal_raise(t, SIGPIPE);

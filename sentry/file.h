@@ -114,6 +114,10 @@ size_t file_iov_total(const struct iovec *iov, int n);
 /* Copies the part of iov that holds its first max bytes. Returns the number of entries. */
 int file_iov_clip(const struct iovec *iov, int n, size_t max, struct iovec *out);
 
+/* Copies len bytes that the sentry has made to iov, which has room for them: len, or -EFAULT when a page
+ * vanished. */
+ssize_t file_iov_put(const struct iovec *iov, int n, const void *from, size_t len);
+
 /* A host system call whose first argument is f's descriptor, as task_host_call; on regular files and
  * directories it is restarted after any signal, as Linux does not interrupt them. */
 long file_host_call(struct task *t, const struct file *f, long nr, long a1, long a2, long a3, long a4,

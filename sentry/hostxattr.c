@@ -14,7 +14,13 @@
 /* The caller has seen to it that n is a regular file or a directory: opening it waits for nothing. */
 static int open_node(struct vnode *n, bool write)
 {
-	int fd = hostproc_reopen(n->hostfd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	int fd;
+
+	/* That of an open file will do, and nobody is told of another opening. */
+	fd = fcntl(n->hostfd, F_GETFL);
+	if (fd >= 0 && !(fd & O_PATH))
+		return fcntl(n->hostfd, F_DUPFD_CLOEXEC, 0);
+	fd = hostproc_reopen(n->hostfd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
 	if (fd == -EACCES && write && n->type == S_IFREG)
 		fd = hostproc_reopen(n->hostfd, O_WRONLY | O_NONBLOCK | O_NOCTTY);

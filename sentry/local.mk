@@ -61,6 +61,8 @@ sentry_files = \
 	sentry/hostfile.c \
 	sentry/hostfs.c sentry/hostfs.h \
 	sentry/hostxattr.c \
+	sentry/notify.c sentry/notify.h \
+	sentry/notify_host.c \
 	sentry/path.c \
 	sentry/sys_file.h \
 	sentry/sys_file_attr.c \
@@ -71,6 +73,7 @@ sentry_files = \
 	sentry/sys_file_open.c \
 	sentry/sys_file_splice.c \
 	sentry/sys_file_stat.c \
+	sentry/sys_inotify.c \
 	sentry/sys_xattr.c \
 	sentry/vfs.c sentry/vfs.h \
 	sentry/vfs_role.c

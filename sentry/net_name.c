@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "base/digest.h"
 #include "sentry/net.h"
+#include "sentry/notify.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
 
@@ -193,6 +194,7 @@ static int bind_sentry_dir(struct task *t, struct file *f, const struct vpath *v
 	n->mnt = node->mnt;
 	n->ino = node->ino;
 	vnode_put(node);
+	notify_name(dir, v->name, false, IN_CREATE, 0);
 	return 0;
 }
 

@@ -14,6 +14,9 @@ int sys_open_how(const struct sysargs *a, struct open_how *how);
 int sys_open_check(const struct sysargs *a);
 bool sys_open_is_tmpfile(const struct open_how *how);
 
+/* Refuses what Linux refuses of inotify_add_watch before it looks at the path. 0 or -errno. */
+int sys_watch_check(const struct sysargs *a);
+
 /* Would linking an open file to this new name let it be used for more than its opening did? */
 bool sys_link_widens(const struct file *f, const struct vpath *to);
 

@@ -8,6 +8,7 @@
 #include <utime.h>
 #include "base/overflow.h"
 #include "sentry/hostfs.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 /* Owner ids of an attribute change in the host's terms, for what the host holds. */
@@ -23,6 +24,20 @@ static int host_ids(const struct vattr *a, struct vattr *out)
 	return r;
 }
 
+/* How Linux tells watchers of a change. */
+static uint32_t what_changed(const struct vattr *a)
+{
+	bool atime = a->mask & VATTR_ATIME && a->atime.tv_nsec != UTIME_OMIT;
+	bool mtime = a->mask & VATTR_MTIME && a->mtime.tv_nsec != UTIME_OMIT;
+	uint32_t mask = a->mask & (VATTR_UID | VATTR_GID | VATTR_MODE) ? IN_ATTRIB : 0;
+
+	if (a->mask & VATTR_SIZE)
+		mask |= IN_MODIFY;
+	if (atime || mtime)
+		mask |= atime && mtime ? IN_ATTRIB : atime ? IN_ACCESS : IN_MODIFY;
+	return mask;
+}
+
 static int set_node(struct vnode *n, const struct vattr *a)
 {
 	struct vattr mapped = *a;
@@ -35,7 +50,11 @@ static int set_node(struct vnode *n, const struct vattr *a)
 		return -EPERM;
 	if (n->ops == &hostfs_ops)
 		r = host_ids(a, &mapped);
-	return r ? r : n->ops->setattr(n, &mapped);
+	if (!r)
+		r = n->ops->setattr(n, &mapped);
+	if (!r)
+		notify_node(n, what_changed(a));
+	return r;
 }
 
 /* A file without a node that the sandbox made itself: a pipe, a socket, a memfd. */
@@ -283,8 +302,12 @@ long sys_ftruncate(struct task *t, struct sysargs *a)
 	r = file_check_size(t, len);
 	if (r)
 		return r;
-	if (f->ops->truncate)
-		return f->ops->truncate(t, f, len);
+	if (f->ops->truncate) {
+		r = f->ops->truncate(t, f, len);
+		if (!r)
+			notify_file(f, IN_MODIFY);
+		return r;
+	}
 	return f->hostfd < 0 || ftruncate(f->hostfd, len) ? (f->hostfd < 0 ? -EINVAL : -errno) : 0;
 }
 
@@ -307,8 +330,12 @@ long sys_fallocate(struct task *t, struct sysargs *a)
 	r = file_check_size(t, end);
 	if (r)
 		return r;
-	if (f->ops->fallocate)
-		return f->ops->fallocate(t, f, A_INT(a, 1), off, len);
+	if (f->ops->fallocate) {
+		r = f->ops->fallocate(t, f, A_INT(a, 1), off, len);
+		if (!r)
+			notify_file(f, IN_MODIFY);
+		return r;
+	}
 	if (f->hostfd < 0)
 		return -ENODEV;
 	return file_host_call(t, f, SYS_fallocate, A_INT(a, 1), off, len, 0, 0);

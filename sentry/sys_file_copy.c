@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include "base/cleanup.h"
 #include "base/overflow.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 #define COPY_CHUNK (64u << 10)
@@ -89,6 +90,8 @@ long sys_sendfile(struct task *t, struct sysargs *a)
 		r = task_host_call(t, SYS_sendfile, out->hostfd, in->hostfd,
 				   off < 0 ? 0 : (long)&off, (long)o.room, 0, 0);
 		file_out_end(t, out, &o, r);
+		if (r > 0)
+			notify_file(in, IN_ACCESS);
 	} else {
 		r = copy_slow(t, in, &off, out, &at_pos, count);
 	}
@@ -195,6 +198,8 @@ static ssize_t copy_on_host(struct task *t, struct file *in, off_t *in_off, stru
 	r = file_host_call(t, in, SYS_copy_file_range, *in_off < 0 ? 0 : (long)in_off, out->hostfd,
 			   *out_off < 0 ? 0 : (long)out_off, (long)o.room, 0);
 	file_out_end(t, out, &o, r);
+	if (r > 0)
+		notify_file(in, IN_ACCESS);
 	return r;
 }
 

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
+#include "sentry/hostfs.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 static bool is_mount_root(const struct vnode *n)
@@ -19,6 +21,14 @@ static int check_new(const struct vpath *v, bool dir)
 	return v->must_dir && !dir ? -ENOENT : 0;
 }
 
+/* Tells watchers of a new name. r: what came of making it. */
+static int made(const struct vpath *v, int r, bool dir)
+{
+	if (!r)
+		notify_name(v->dir, v->name, dir, IN_CREATE, 0);
+	return r;
+}
+
 static long do_mkdir(struct task *t, struct sysargs *a, mode_t mode)
 {
 	const struct vpath *v = a->path[0].v;
@@ -28,7 +38,8 @@ static long do_mkdir(struct task *t, struct sysargs *a, mode_t mode)
 		return r;
 	if (!v->dir->ops->mkdir)
 		return -EPERM;
-	return v->dir->ops->mkdir(v->dir, v->name, sys_create_mode(t, mode & (0777 | S_ISVTX)));
+	r = v->dir->ops->mkdir(v->dir, v->name, sys_create_mode(t, mode & (0777 | S_ISVTX)));
+	return made(v, r, true);
 }
 
 long sys_mkdir(struct task *t, struct sysargs *a)
@@ -65,7 +76,7 @@ static long do_mknod(struct task *t, struct sysargs *a, mode_t mode, unsigned de
 	}
 	if (!v->dir->ops->mknod)
 		return -EPERM;
-	return v->dir->ops->mknod(v->dir, v->name, sys_create_mode(t, mode), dev);
+	return made(v, v->dir->ops->mknod(v->dir, v->name, sys_create_mode(t, mode), dev), false);
 }
 
 long sys_mknod(struct task *t, struct sysargs *a)
@@ -86,7 +97,9 @@ static long do_symlink(struct task *t, struct sysargs *a)
 
 	if (r)
 		return r;
-	return v->dir->ops->symlink ? v->dir->ops->symlink(v->dir, v->name, a->str) : -EPERM;
+	if (!v->dir->ops->symlink)
+		return -EPERM;
+	return made(v, v->dir->ops->symlink(v->dir, v->name, a->str), false);
 }
 
 long sys_symlink(struct task *t, struct sysargs *a)
@@ -115,7 +128,10 @@ static long do_link(struct sysargs *a)
 		return -EPERM;
 	if (node->mnt != to->dir->mnt)
 		return -EXDEV;
-	return to->dir->ops->link(node, to->dir, to->name);
+	r = to->dir->ops->link(node, to->dir, to->name);
+	if (!r)
+		notify_self(node, IN_ATTRIB);
+	return made(to, r, false);
 }
 
 long sys_link(struct task *t, struct sysargs *a)
@@ -130,6 +146,30 @@ long sys_linkat(struct task *t, struct sysargs *a)
 
 /* ---- removing ---- */
 
+/* The node is let go before the name is told to be gone, as on Linux: its own watchers hear first. */
+static int remove_name(struct vpath *v, bool rmdir)
+{
+	struct vnode *n = v->node;
+	int r;
+
+	if (!v->dir->ops->unlink)
+		return -EPERM;
+	if (n->ops == &hostfs_ops) {
+		vnode_put(n);
+		v->node = NULL;
+		return v->dir->ops->unlink(v->dir, v->name, rmdir);
+	}
+	r = v->dir->ops->unlink(v->dir, v->name, rmdir);
+	if (r)
+		return r;
+	if (!rmdir)
+		notify_self(n, IN_ATTRIB);
+	vnode_put(n);
+	v->node = NULL;
+	notify_name(v->dir, v->name, rmdir, IN_DELETE, 0);
+	return 0;
+}
+
 static long do_unlink(struct sysargs *a)
 {
 	const struct vpath *v = a->path[0].v;
@@ -142,7 +182,7 @@ static long do_unlink(struct sysargs *a)
 		return v->node->type == S_IFDIR ? -EISDIR : -ENOTDIR;
 	if (v->node->type == S_IFDIR)
 		return -EISDIR;
-	return v->dir->ops->unlink ? v->dir->ops->unlink(v->dir, v->name, false) : -EPERM;
+	return remove_name(a->path[0].v, false);
 }
 
 static long do_rmdir(struct sysargs *a)
@@ -160,7 +200,7 @@ static long do_rmdir(struct sysargs *a)
 		return -ENOTDIR;
 	if (is_mount_root(v->node))
 		return -EBUSY;
-	return v->dir->ops->unlink ? v->dir->ops->unlink(v->dir, v->name, true) : -EPERM;
+	return remove_name(a->path[0].v, true);
 }
 
 long sys_unlink(struct task *t, struct sysargs *a)
@@ -215,6 +255,19 @@ static int check_rename(const struct vpath *from, const struct vpath *to, unsign
 	return 0;
 }
 
+/* Tells watchers of a move; over is what it replaced, or NULL. */
+static void told_move(const struct vpath *from, const struct vpath *to, struct vnode *over)
+{
+	bool dir = from->node->type == S_IFDIR;
+	uint32_t cookie = notify_any() ? notify_cookie() : 0;
+
+	notify_name(from->dir, from->name, dir, IN_MOVED_FROM, cookie);
+	notify_name(to->dir, to->name, dir, IN_MOVED_TO, cookie);
+	if (over)
+		notify_self(over, IN_ATTRIB);
+	notify_self(from->node, IN_MOVE_SELF);
+}
+
 static long do_rename(struct sysargs *a, unsigned flags)
 {
 	const struct vpath *from = a->path[0].v, *to = a->path[1].v;
@@ -230,7 +283,13 @@ static long do_rename(struct sysargs *a, unsigned flags)
 		return r;
 	if (!from->dir->ops->rename)
 		return -EPERM;
-	return from->dir->ops->rename(from->dir, from->name, to->dir, to->name, flags);
+	r = from->dir->ops->rename(from->dir, from->name, to->dir, to->name, flags);
+	if (r || from->node == to->node)
+		return r;
+	told_move(from, to, flags & RENAME_EXCHANGE ? NULL : to->node);
+	if (flags & RENAME_EXCHANGE)
+		told_move(to, from, NULL);
+	return 0;
 }
 
 long sys_rename(struct task *t, struct sysargs *a)

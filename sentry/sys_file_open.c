@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 #define HOW_FLAGS                                                                                  \
@@ -90,6 +91,8 @@ static int open_tmpfile(struct task *t, const struct vpath *v, const struct open
 	vnode_put(node);
 	if (r)
 		file_put(*out);
+	else
+		notify_file(*out, IN_OPEN);
 	return r;
 }
 
@@ -129,10 +132,13 @@ static int open_new(struct task *t, const struct vpath *v, const struct open_how
 		return open_raced(t, v, how, out);
 	if (r)
 		return r;
+	notify_name(v->dir, v->name, false, IN_CREATE, 0);
 	r = vfs_file_adopt(*out, node, v->path);
 	vnode_put(node);
 	if (r)
 		file_put(*out);
+	else
+		notify_file(*out, IN_OPEN);
 	return r;
 }
 

@@ -9,8 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
-#include "sentry/net.h"
 #include "sentry/job.h"
+#include "sentry/net.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 #define FLAGS_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
@@ -103,6 +104,8 @@ static ssize_t on_host(struct splice *s, long nr)
 			break;
 	}
 	file_out_end(s->t, s->out, &o, r);
+	if (r > 0)
+		notify_file(s->in, IN_ACCESS);
 	if (r > 0 && net_sock(s->in) && net_sock(s->in)->domain == AF_UNIX)
 		net_rights_sweep();
 	return r;

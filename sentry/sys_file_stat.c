@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/overflow.h"
 #include "sentry/dirent.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 #define DIRENT_BUF_MAX (64u << 10)
@@ -195,6 +196,7 @@ static long do_getdents(struct task *t, struct sysargs *a, bool legacy)
 	r = f->ops->getdents(t, f, &sink);
 	if (r < 0 && !sink.len)
 		return r;
+	notify_file(f, IN_ACCESS);
 	if (!sink.len)
 		return sink.overflow ? -EINVAL : 0;
 	return gmem_write(t->proc->mm, A_PTR(a, 1), sink.buf, sink.len) ? -EFAULT : (long)sink.len;

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include "base/cleanup.h"
 #include "base/overflow.h"
+#include "sentry/notify.h"
 #include "sentry/sys_file.h"
 
 /* The object of a call, however it was named. */
@@ -111,13 +112,18 @@ static long list(struct task *t, struct sysargs *a, const struct target *o)
 static long change(struct sysargs *a, const struct target *o, const void *value, size_t size,
 		   int flags)
 {
+	int r;
+
 	if (!(o->verbs & POL_V_WRITE))
 		return -EPERM;
 	if (!o->node->ops->setxattr)
 		return -EOPNOTSUPP;
 	if (!a->str[strlen("user.")])
 		return -EINVAL;
-	return o->node->ops->setxattr(o->node, a->str, value, size, flags);
+	r = o->node->ops->setxattr(o->node, a->str, value, size, flags);
+	if (!r)
+		notify_node(o->node, IN_ATTRIB);
+	return r;
 }
 
 static long set(struct task *t, struct sysargs *a, const struct target *o)

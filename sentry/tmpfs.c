@@ -12,6 +12,7 @@
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include "sentry/notify.h"
 #include "sentry/task.h"
 
 static const struct vnode_ops tmpfs_ops;
@@ -85,11 +86,26 @@ int tmpfs_node_new(struct tmpfs *fs, struct mount *mnt, mode_t mode, struct tnod
 	return 0;
 }
 
+static struct vnode *tmpfs_parent(struct vnode *vn, char name[NAME_MAX + 1])
+{
+	struct tnode *n = tnode_of(vn);
+	struct vnode *dir = NULL;
+
+	pthread_mutex_lock(&n->fs->lock);
+	if (n->entry) {
+		dir = vnode_get(&n->entry->dir->vn);
+		strcpy(name, n->entry->name);
+	}
+	pthread_mutex_unlock(&n->fs->lock);
+	return dir;
+}
+
 static void tmpfs_release(struct vnode *vn)
 {
 	struct tnode *n = tnode_of(vn);
 	struct tmpfs *fs = n->fs;
 
+	notify_gone(vn);
 	if (S_ISREG(vn->type)) {
 		tmpfs_data_free(n);
 	} else if (S_ISDIR(vn->type)) {
@@ -618,6 +634,7 @@ static const struct vnode_ops tmpfs_ops = {
 	.setxattr = tmpfs_setxattr,
 	.listxattr = tmpfs_listxattr,
 	.node_path = tmpfs_node_path,
+	.parent = tmpfs_parent,
 	.release = tmpfs_release,
 };
 

@@ -13,6 +13,7 @@
 #include "sentry/auditx.h"
 #include "sentry/hostfs.h"
 #include "sentry/hostproc.h"
+#include "sentry/notify.h"
 #include "sentry/task.h"
 
 static struct mount *mounts; /* only grows, and only before the app starts */
@@ -506,8 +507,12 @@ int vfs_open(struct task *t, struct vnode *n, const char *path, unsigned flags, 
 	if (r) {
 		file_put(*out);
 		*out = NULL;
+		return r;
 	}
-	return r;
+	notify_file(*out, IN_OPEN);
+	if (flags & O_TRUNC)
+		notify_file(*out, IN_MODIFY);
+	return 0;
 }
 
 int vfs_open_program(struct task *t, const struct vpath *v, struct file **out)

@@ -78,6 +78,9 @@ struct vnode_ops {
 	/* Present path of the node below its mount's root: "" for the root itself, else "/a/b".
 	 * 0, -ENAMETOOLONG, or -ENOENT when it was unlinked. NULL member: vnode.path is fixed. */
 	int (*node_path)(struct vnode *node, char *buf, size_t size);
+	/* Directory and name by which the node can be reached: referenced, or NULL. For those who watch
+	 * the directory. */
+	struct vnode *(*parent)(struct vnode *node, char name[NAME_MAX + 1]);
 	void (*release)(struct vnode *node); /* last reference; frees the node */
 };
 

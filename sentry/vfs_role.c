@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "sentry/sys.h"
@@ -128,6 +129,8 @@ int vfs_role_check(enum path_role role, const struct sysargs *a)
 
 	if (role == PATH_open)
 		return sys_open_check(a);
+	if (role == PATH_watch)
+		return sys_watch_check(a);
 	if (role == PATH_symlink) /* the target: copied as the call's string */
 		return a->str_err ? a->str_err : a->str[0] ? 0 : -ENOENT;
 	if (sys_at_flags(a) & ~known_at_flags(a->nr))
@@ -163,6 +166,9 @@ unsigned vfs_role_flags(enum path_role role, const struct sysargs *a)
 		return VFS_NOFOLLOW | empty;
 	case PATH_chdir:
 		return VFS_DIRECTORY;
+	case PATH_watch:
+		return (A_UINT(a, 2) & IN_DONT_FOLLOW ? VFS_NOFOLLOW : 0) |
+		       (A_UINT(a, 2) & IN_ONLYDIR ? VFS_DIRECTORY : 0);
 	case PATH_link_from:
 		return empty | (at & AT_SYMLINK_FOLLOW ? 0 : VFS_NOFOLLOW);
 	case PATH_mkdir:
@@ -313,6 +319,8 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 	case PATH_setattr:
 	case PATH_lsetattr:
 		return POL_V_WRITE;
+	case PATH_watch:
+		return p->node && p->node->type == S_IFDIR ? POL_V_LIST : POL_V_READ;
 	case PATH_xattr:
 	case PATH_lxattr:
 		return xattr_verbs(a, p);

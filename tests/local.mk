@@ -17,6 +17,7 @@ guest_tests = \
 	tests/guest/exec \
 	tests/guest/file_attr \
 	tests/guest/file_fd \
+	tests/guest/file_inotify \
 	tests/guest/file_io \
 	tests/guest/file_locks \
 	tests/guest/file_name \

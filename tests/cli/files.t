@@ -45,7 +45,7 @@ files: |
   read,link      $dir/tree/linkable/**
   append         $dir/tree/log
   scratch        $dir/tree/scr 1MiB
-  hide           $dir/tree/hid/**
+  hide           $dir/tree/hid/** $dir/tree/ro/.hidden
   scratch        $dir/tree/mix 1MiB
   read,list      $dir/tree/mix/host/*.txt
   read           $dir/tree/mix/none/** $dir/tree/mix/one $dir/tree/mix/link/**
@@ -249,6 +249,43 @@ W
 else
 	tap_skip "extended attributes" "the file system has none"
 fi
+
+# inotify: a watch needs what looking needs; what the host does is seen, what is hidden is not.
+cat >watch.pl <<'P'
+my ($in, $buf, %seen) = (syscall(294, 04000), "\0" x 4096);
+for my $p (qw(tree/shut tree/shut/file tree/drop/attr tree/hid tree/ro)) {
+	my $path = $p;
+	my $r = syscall(254, $in, $path, 0x100); print "watch $p: ", ($r < 0 ? $! : $r), "\n";
+}
+open(my $f, "<&=", $in); $| = 1; print "ready\n";
+for (1 .. 500) {
+	select(undef, undef, undef, 0.02);
+	my $n = sysread($f, $buf, 4096) or next;
+	for (my $at = 0; $at < $n; ) {
+		my ($wd, $mask, $cookie, $len) = unpack("lLLL", substr($buf, $at, 16));
+		my $name = unpack("Z*", substr($buf, $at + 16, $len));
+		print "made $name\n"; exit if $name eq "last";
+		$at += 16 + $len;
+	}
+}
+P
+mkfifo said
+sed "s|^  read           $dir/ops.pl|  read $dir/watch.pl|" t.pol >watch.pol
+timeout 60 "$SBX" --policy watch.pol run /usr/bin/perl watch.pl 2>e </dev/null | tee said >o &
+(while read -r line; do [ "$line" != ready ] || touch tree/ro/first tree/ro/.hidden tree/ro/last; done) <said
+wait $!
+cat >want <<'W'
+watch tree/shut: Operation not permitted
+watch tree/shut/file: Operation not permitted
+watch tree/drop/attr: Operation not permitted
+watch tree/hid: No such file or directory
+watch tree/ro: 1
+ready
+made first
+made last
+W
+{ diff want o; cat e; } >why
+cmp -s want o && tap_ok "inotify" || tap_not_ok "inotify" why
 
 # limits.output: what the limit allows is written, not a byte more.
 sed 's/^name:.*/name: files\nlimits: {output: 1KiB}/' t.pol >limit.pol
