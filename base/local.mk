@@ -6,6 +6,7 @@ base_libbase_a_SOURCES = \
 	base/digest.c base/digest.h \
 	base/err.c base/err.h \
 	base/fdx.c base/fdx.h \
+	base/hot.h \
 	base/list.h \
 	base/log.c base/log.h \
 	base/overflow.h \

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "base/log.h"
 #include "kvm/kvm.h"
 #include "ring0/ring0_syms.h"
@@ -36,7 +37,7 @@ struct ring_frame *kvm_frame(struct platform_ctx *ctx)
 	return (struct ring_frame *)((uint8_t *)ctx->cpu + RING_CPU_STACK) - 1;
 }
 
-uint64_t kvm_user_rflags(uint64_t rflags)
+hot_path uint64_t kvm_user_rflags(uint64_t rflags)
 {
 	return (rflags & RFLAGS_USER) | RFLAGS_FIXED;
 }

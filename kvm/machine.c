@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "base/overflow.h"
 #include "kvm/kvm.h"
 #include "policy/eval.h"
@@ -378,7 +379,7 @@ void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as)
 	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 }
 
-struct platform_regs *platform_ctx_regs(struct platform_ctx *ctx)
+hot_path struct platform_regs *platform_ctx_regs(struct platform_ctx *ctx)
 {
 	return &ctx->regs;
 }

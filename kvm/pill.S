@@ -3,7 +3,7 @@
 #include "abi/ring_abi.h"
 #include "kvm/pill.h"
 
-	.text
+	.section .text.hot, "ax"
 
 /* void kvm_pill_switch(struct kvm_pill *): lets the app run until its next event. Called in host mode
  * or in guest ring 0; returns in either. All that a call preserves is on the stack, whose address is

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "base/log.h"
 #include "base/overflow.h"
 #include "kvm/kvm.h"
@@ -71,7 +72,7 @@ int kvm_resident_setup(struct platform *p, struct sbx_err **e)
 }
 
 /* What ring 0 loads on its way to the app. */
-int kvm_resident_load(struct platform_ctx *ctx)
+hot_path int kvm_resident_load(struct platform_ctx *ctx)
 {
 	struct ring_resident *res = &ctx->cpu->res;
 	struct platform_regs *r = &ctx->regs;
@@ -197,7 +198,7 @@ static void learn(struct platform_ctx *ctx)
 	}
 }
 
-void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev)
+hot_path void kvm_resident_run(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	if (ctx->last_call && !ctx->live && ctx->stats.exits == ctx->exits_at_event)
 		ctx->stats.tier1++;

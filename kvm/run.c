@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "kvm/kvm.h"
 #include "ring0/ring0_syms.h"
 
@@ -42,7 +43,7 @@ static void clear_selectors(void)
 }
 
 /* Gives the vCPU the signal mask of this thread, less the kick signal. */
-static void adopt_thread(struct platform_ctx *ctx)
+hot_path static void adopt_thread(struct platform_ctx *ctx)
 {
 	struct { /* struct kvm_signal_mask with its set */
 		uint32_t len;
@@ -124,7 +125,7 @@ void kvm_as_quiesce(struct platform_as *as)
 	}
 }
 
-void kvm_leave_guest(struct platform_ctx *ctx)
+hot_path void kvm_leave_guest(struct platform_ctx *ctx)
 {
 	atomic_fetch_add(&ctx->guest_seq, 1);
 	if (atomic_load(&ctx->waiters))
@@ -286,7 +287,7 @@ static void run(struct platform_ctx *ctx, struct platform_event *ev)
 	}
 }
 
-void platform_run(struct platform_ctx *ctx, struct platform_event *ev)
+hot_path void platform_run(struct platform_ctx *ctx, struct platform_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
 	if (ctx->broken) {

@@ -1,6 +1,7 @@
 /* The one evaluator. Freestanding: general registers, no library, no writable data. It trusts what
  * pol_image_verify has checked and nothing else. */
 #include "policy/eval.h"
+#include "base/hot.h"
 #include "policy/image_format.h"
 
 static void give(struct pol_verdict *v, const struct img_verdict *from)
@@ -246,7 +247,7 @@ static const struct img_verdict *find_verdict(const struct pol_image *img,
 	return plain_verdict(e) ? e : run(img, (uint32_t)e->value, call, env);
 }
 
-bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
+hot_path bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v)
 {
 	const struct img_verdict *e = find_verdict(img, pol_eval_table(img, phase), call, env);

@@ -1,5 +1,6 @@
 /* The system call table as data. */
 #include "policy/sysdesc.h"
+#include "base/hot.h"
 
 #include <string.h>
 #include "base/overflow.h"
@@ -156,7 +157,7 @@ size_t sysdesc_count(void)
 	return ROWS;
 }
 
-const struct sys_desc *sysdesc_by_nr(uint32_t nr)
+hot_path const struct sys_desc *sysdesc_by_nr(uint32_t nr)
 {
 	size_t lo = 0, hi = ROWS;
 
@@ -209,7 +210,7 @@ const struct arg_kind_desc *sysdesc_kind(unsigned kind)
 	return &kinds[kind < ARG_KIND_MAX ? kind : ARG_NONE];
 }
 
-uint64_t sysdesc_value(unsigned kind, uint64_t reg)
+hot_path uint64_t sysdesc_value(unsigned kind, uint64_t reg)
 {
 	const struct arg_kind_desc *k = sysdesc_kind(kind);
 

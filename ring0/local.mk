@@ -4,7 +4,7 @@ RING0_CFLAGS = -std=gnu11 -O2 -g0 -Wall -Wextra -Wno-unused-parameter -ffreestan
 	-mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -fno-jump-tables -fno-common \
 	-ffunction-sections -fdata-sections -fno-strict-aliasing -fomit-frame-pointer
-RING0_DEPS = $(srcdir)/abi/ring_abi.h $(srcdir)/ring0/tier0.h $(srcdir)/policy/eval.h $(srcdir)/policy/image_format.h
+RING0_DEPS = $(srcdir)/abi/ring_abi.h $(srcdir)/ring0/tier0.h $(srcdir)/policy/eval.h $(srcdir)/policy/image_format.h $(srcdir)/base/hot.h
 RING0_BUILD = $(AM_V_CC)$(MKDIR_P) ring0 && $(CC) -I$(srcdir) $(RING0_CFLAGS) -DSBX_RING0
 
 EXTRA_DIST += ring0/tier0.h ring0/entry.S ring0/resident.S ring0/handler.c ring0/string.c ring0/ring0.lds abi/ring_abi.h

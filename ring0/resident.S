@@ -33,7 +33,8 @@ ring0_lstar_sentry_full:
 	mov $sentry_syscall, %r11
 	jmp *%r11
 
-	.section .text.resident, "ax"
+/* What every system call runs through; the rest is in .text.resident. */
+	.section .text.fast, "ax"
 
 /* The vector state of ring 0's current user to, or from, the area at RDI. RAX and RDX are lost. */
 	.macro fpu_save
@@ -132,6 +133,7 @@ ring0_leave_stopped:
 
 /* ---- exceptions ---- */
 
+	.section .text.resident, "ax"
 	.globl ring0_resident_stubs
 	.p2align 6
 ring0_resident_stubs:
@@ -204,7 +206,9 @@ ring0_pill_first:
 	orb $0, (RING_CPU_RECORDS - RING_CPU_STACK)(%rax)
 	testb $0, RING_IDT_VA
 	testb $0, ring0_resident_stubs
+	jmp ring0_enter
 
+	.section .text.fast
 /* In ring 0, sentry's table; a return address is at RES_SENTRY_RSP. Between begin and end a vCPU
  * that is stopped can go on at ring0_enter_abort instead: what the app had is still in the block. */
 	.globl ring0_enter, ring0_enter_begin, ring0_enter_sysret, ring0_enter_iret, ring0_enter_end

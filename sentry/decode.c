@@ -1,5 +1,6 @@
 /* Copy-in of system call arguments: each is read once, here. */
 #include "sentry/decode.h"
+#include "base/hot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,7 +158,7 @@ static void copy_arg(struct task *t, struct sysargs *a, int i)
 	}
 }
 
-struct sysargs *decode_begin(struct task *t, uint32_t nr, const struct sys_desc *d)
+hot_path struct sysargs *decode_begin(struct task *t, uint32_t nr, const struct sys_desc *d)
 {
 	const struct platform_regs *r = t->regs;
 	const uint64_t reg[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
@@ -212,7 +213,7 @@ int decode_path_index(const struct sysargs *a, unsigned argno)
 	return -1;
 }
 
-void decode_end(struct task *t, struct sysargs *a)
+hot_path void decode_end(struct task *t, struct sysargs *a)
 {
 	struct task_scratch *s = t->scratch;
 	int i;

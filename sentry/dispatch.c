@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include "base/hot.h"
 #include "sentry/auditx.h"
 #include "sentry/decode.h"
 #include "sentry/net.h"
@@ -212,7 +213,7 @@ static void finish(struct task *t, uint32_t nr, long r)
 	}
 }
 
-void sys_dispatch(struct task *t)
+hot_path void sys_dispatch(struct task *t)
 {
 	uint64_t rax = t->regs->rax;
 	uint32_t nr = rax > UINT32_MAX ? UINT32_MAX : (uint32_t)rax;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include "base/hot.h"
 #include "sentry/net.h"
 #include "sentry/sys.h"
 
@@ -270,7 +271,7 @@ static bool has_addresses(uint32_t nr)
 	       nr == SYS_sendmsg || nr == SYS_sendmmsg;
 }
 
-int net_call_prepare(struct task *t, struct sysargs *a)
+hot_path int net_call_prepare(struct task *t, struct sysargs *a)
 {
 	struct sock *s;
 	int err;
@@ -322,7 +323,7 @@ bool net_call_judge(const struct pol_image *img, uint32_t phase, const struct ne
 	return true;
 }
 
-void net_call_release(struct sysargs *a)
+hot_path void net_call_release(struct sysargs *a)
 {
 	struct net_call *nc = a->net;
 

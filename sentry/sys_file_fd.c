@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "sentry/async.h"
 #include "sentry/filelock.h"
 #include "sentry/sys_file.h"
@@ -167,7 +168,7 @@ static long fcntl_any(struct task *t, struct file *f, int cmd, uint64_t arg)
 	}
 }
 
-long sys_fcntl(struct task *t, struct sysargs *a)
+hot_path long sys_fcntl(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
 	int fd = A_INT(a, 0), cmd = A_INT(a, 1);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <time.h>
+#include "base/hot.h"
 #include "sentry/futex.h"
 #include "sentry/sys.h"
 #include "sentry/timer.h"
@@ -51,7 +52,7 @@ static long wait_call(struct task *t, struct sysargs *a, int cmd, bool shared, i
 	return -ERESTART_RESTARTBLOCK;
 }
 
-long sys_futex(struct task *t, struct sysargs *a)
+hot_path long sys_futex(struct task *t, struct sysargs *a)
 {
 	int op = A_INT(a, 1), cmd = op & FUTEX_CMD_MASK;
 	bool shared = !(op & FUTEX_PRIVATE_FLAG);

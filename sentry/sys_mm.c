@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/hot.h"
 #include "sentry/mm_impl.h"
 #include "sentry/sys.h"
 
@@ -27,7 +28,7 @@ long sys_mmap(struct task *t, struct sysargs *a)
 	return mm_mmap(mm_of(t), a->raw[0], a->raw[1], prot, flags, f, a->raw[5]);
 }
 
-struct file *sys_mm_executes(struct task *t, const struct sysargs *a)
+hot_path struct file *sys_mm_executes(struct task *t, const struct sysargs *a)
 {
 	struct file *f = NULL;
 

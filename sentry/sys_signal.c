@@ -1,6 +1,7 @@
 /* Signal calls. */
 #include <errno.h>
 #include <string.h>
+#include "base/hot.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/timer.h"
@@ -14,7 +15,7 @@ static int read_mask(struct task *t, struct gptr p, uint64_t size, uint64_t *mas
 	return gmem_read(t->proc->mm, mask, p, sizeof(*mask));
 }
 
-long sys_rt_sigaction(struct task *t, struct sysargs *a)
+hot_path long sys_rt_sigaction(struct task *t, struct sysargs *a)
 {
 	struct sighand *sh = t->proc->sighand;
 	int sig = A_INT(a, 0);
@@ -36,7 +37,7 @@ long sys_rt_sigaction(struct task *t, struct sysargs *a)
 	return 0;
 }
 
-long sys_rt_sigprocmask(struct task *t, struct sysargs *a)
+hot_path long sys_rt_sigprocmask(struct task *t, struct sysargs *a)
 {
 	uint64_t old = atomic_load(&t->sig->blocked), set;
 

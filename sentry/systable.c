@@ -1,5 +1,6 @@
 /* The handler array, from the system call table. */
 #include "sentry/systable.h"
+#include "base/hot.h"
 
 #include "sentry/sys.h"
 
@@ -12,7 +13,7 @@ static sys_handler *const handlers[SYS_TABLE_SIZE] = {
 #undef SYS
 };
 
-sys_handler *systable_handler(uint32_t nr)
+hot_path sys_handler *systable_handler(uint32_t nr)
 {
 	return nr < SYS_TABLE_SIZE ? handlers[nr] : NULL;
 }

@@ -1,5 +1,6 @@
 /* Tasks: creation, the event loop, the end of threads and processes. */
 #include "sentry/task.h"
+#include "base/hot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ struct task *task_by_tid(int tid)
 	return found;
 }
 
-bool task_leaving(const struct task *t)
+hot_path bool task_leaving(const struct task *t)
 {
 	const struct task *stays = atomic_load(&t->proc->exec_task);
 
@@ -254,7 +255,7 @@ static void platform_broke(const struct platform_event *ev)
 	sandbox_end(SBX_EXIT_SETUP, "virtual machine failed");
 }
 
-void task_loop(struct task *t)
+hot_path void task_loop(struct task *t)
 {
 	struct platform_event ev;
 
