@@ -420,6 +420,7 @@ static const char *const fillers[] = {
     "getpeername",
     "getsockopt",
     "sched_getparam",
+    "sched_getattr",
     "sched_rr_get_interval",
     "get_robust_list",
     "mincore",

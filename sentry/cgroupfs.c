@@ -27,7 +27,7 @@ static int show_procs(const struct pseudo_key *k, struct buf *out)
 {
 	struct pseudo_key key = {0};
 
-	for (int pid = procfs_next_pid(&key, 1); pid > 0; pid = procfs_next_pid(&key, pid + 1))
+	for (int pid = procfs_next_pid(&key, 2); pid > 0; pid = procfs_next_pid(&key, pid + 1))
 		buf_printf(out, "%d\n", pid);
 	return 0;
 }

@@ -10,7 +10,6 @@
 
 #define WORD_BITS  64u
 #define FIRST_SIZE 256u /* a multiple of WORD_BITS */
-#define RESERVE	   64u	/* host descriptors that sbx keeps for itself */
 
 struct fdtab {
 	atomic_int refs;
@@ -132,9 +131,9 @@ uint32_t fdtab_limit(uint64_t want)
 	struct rlimit host;
 
 	if (!atomic_load(&cap)) {
-		if (getrlimit(RLIMIT_NOFILE, &host) || host.rlim_cur > 1u << 20)
-			host.rlim_cur = 1u << 20;
-		atomic_store(&cap, host.rlim_cur > 2 * RESERVE ? host.rlim_cur - RESERVE : RESERVE);
+		if (getrlimit(RLIMIT_NOFILE, &host) || host.rlim_cur > FDTAB_RESERVE + (1u << 20))
+			host.rlim_cur = FDTAB_RESERVE + (1u << 20);
+		atomic_store(&cap, host.rlim_cur > 2 * FDTAB_RESERVE ? host.rlim_cur - FDTAB_RESERVE : FDTAB_RESERVE);
 	}
 	return (uint32_t)MIN(want, atomic_load(&cap));
 }

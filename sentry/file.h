@@ -143,6 +143,7 @@ bool dirent_emit(struct dirent_sink *sink, uint64_t ino, int64_t next_off, unsig
 struct fdtab;
 /* The table size that stands for a limit of want: less when the host would run out of descriptors. */
 uint32_t fdtab_limit(uint64_t want);
+#define FDTAB_RESERVE 64u /* host descriptors that sbx keeps for itself */
 struct fdtab *fdtab_create(uint32_t max);
 /* A table with the same descriptors, for fork. NULL when out of memory. */
 struct fdtab *fdtab_copy(struct fdtab *t);

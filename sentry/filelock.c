@@ -249,6 +249,8 @@ static int get_lock(struct filelock_table *tab, struct lock_file *l, struct file
 
 static int check_posix(const struct file *f, int cmd, const struct flock *fl)
 {
+	if (fl->l_whence != SEEK_SET && fl->l_whence != SEEK_CUR && fl->l_whence != SEEK_END)
+		return -EINVAL;
 	if (f->hostfd < 0)
 		return -EINVAL;
 	if (fl->l_type != F_RDLCK && fl->l_type != F_WRLCK && fl->l_type != F_UNLCK)
@@ -261,6 +263,7 @@ static int check_posix(const struct file *f, int cmd, const struct flock *fl)
 int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, int cmd,
 		   struct flock *fl)
 {
+	const struct flock asked = *fl;
 	struct lock_file *l;
 	int r;
 
@@ -274,6 +277,10 @@ int filelock_posix(struct task *t, struct filelock_table *tab, struct file *f, i
 	if (!l && (r || cmd != F_GETLK))
 		return r; /* nothing was locked, so nothing is to be unlocked */
 	r = cmd == F_GETLK ? get_lock(tab, l, f, fl) : set_lock(t, l, fl, cmd == F_SETLKW);
+	if (!r && cmd == F_GETLK && fl->l_type == F_UNLCK) { /* nothing else is changed then */
+		*fl = asked;
+		fl->l_type = F_UNLCK;
+	}
 	if (l)
 		lock_file_put(l);
 	return r;

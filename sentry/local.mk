@@ -40,7 +40,7 @@ sentry_tasks = \
 	sentry/sys_job.c \
 	sentry/sys_msgq.c \
 	sentry/sys_proc.c \
-	sentry/sys_sched.c \
+	sentry/sched.h sentry/sys_priority.c sentry/sys_sched.c \
 	sentry/sys_sem.c \
 	sentry/sys_shm.c \
 	sentry/sys_signal.c \

@@ -279,7 +279,7 @@ hot_path int net_call_prepare(struct task *t, struct sysargs *a)
 	a->net = NULL;
 	if (!has_addresses(a->nr))
 		return 0;
-	if (!a->file[0])
+	if (!a->file[0] || a->file[0]->flags & O_PATH)
 		return -EBADF;
 	s = net_sock(a->file[0]);
 	if (!s)

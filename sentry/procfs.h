@@ -13,6 +13,8 @@
 #define PROC_MAGIC(n, fn, fol)	   {.name = (n), .mode = S_IFLNK | 0777, .link = (fn), .follow = (fol)}
 #define PROC_END		   {.name = NULL}
 
+#define PROCFS_INIT "sbx" /* name of process 1 */
+
 /* procfs_pid.c */
 extern const struct pseudo_entry procfs_pid_dir, procfs_tid_dir; /* templates */
 int procfs_next_pid(const struct pseudo_key *k, int from);

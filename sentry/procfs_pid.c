@@ -66,6 +66,8 @@ int procfs_next_pid(const struct pseudo_key *k, int from)
 	struct proc *p;
 	int best = -1;
 
+	if (from <= 1)
+		return 1;
 	pthread_mutex_lock(&sandbox.lock);
 	list_for_each(p, &sandbox.procs, node)
 		if (p->pid >= from && (best < 0 || p->pid < best))
@@ -121,6 +123,8 @@ static int show_cmdline(const struct pseudo_key *k, struct buf *out)
 	struct mm *mm;
 	int r = procfs_mm(k, &mm);
 
+	if (r && k->pid == 1)
+		buf_append(out, PROCFS_INIT, sizeof(PROCFS_INIT));
 	if (r)
 		return 0; /* a zombie has none */
 	r = show_range(mm, mm_layout(mm)->arg_start, mm_layout(mm)->arg_end, out);
@@ -224,6 +228,10 @@ static int show_comm(const struct pseudo_key *k, struct buf *out)
 	if (!procfs_task(k, &t)) {
 		buf_printf(out, "%.15s\n", t->comm);
 		task_put(t);
+		return 0;
+	}
+	if (k->pid == 1 && !k->tid) {
+		buf_puts(out, PROCFS_INIT "\n");
 		return 0;
 	}
 	if ((k->tid && k->tid != k->pid) || procfs_proc(k, &p))

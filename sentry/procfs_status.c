@@ -29,7 +29,7 @@ struct snapshot {
 	struct mm_layout layout;
 	uint64_t cpu_ns, child_cpu_ns;
 	struct rusage usage; /* of what only the whole of sbx knows: faults, switches */
-	int tty, tty_pgrp, exit_code, nice;
+	int tty, tty_pgrp, exit_code, nice, policy;
 	mode_t umask;
 	uint32_t nofile;
 	uint64_t sig_pending, sig_shared, sig_blocked, sig_ignored, sig_caught;
@@ -115,6 +115,7 @@ static void take_task(struct task *t, struct snapshot *s)
 {
 	s->tid = t->tid;
 	s->nice = t->nice;
+	s->policy = t->sched_policy;
 	memcpy(s->comm, t->comm, sizeof(s->comm));
 	/* A thread in a host call waits, or soon will; one in guest mode runs. */
 	s->state = t == current || !atomic_load(&t->in_host) ? 'R' : 'S';
@@ -144,6 +145,21 @@ static int find(const struct pseudo_key *k, struct proc **p, struct task **t)
 	return *p ? 0 : -ESRCH;
 }
 
+/* Process 1 is sbx itself: what there is of it is what its children see. */
+static int take_init(struct snapshot *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->pid = s->tid = s->pgid = s->sid = 1;
+	s->nr_threads = 1;
+	s->uid = sandbox.first->uid;
+	s->gid = sandbox.first->gid;
+	s->state = 'S';
+	s->nofile = 64;
+	s->umask = 022;
+	memcpy(s->comm, PROCFS_INIT, sizeof(PROCFS_INIT));
+	return 0;
+}
+
 static int take(const struct pseudo_key *k, struct snapshot *s)
 {
 	struct mm *mm = NULL;
@@ -153,7 +169,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 	int r = find(k, &p, &t);
 
 	if (r)
-		return r;
+		return k->pid == 1 && !k->tid ? take_init(s) : r;
 	memset(s, 0, sizeof(*s));
 	take_proc(p, s, &mm, &tab);
 	if (t)
@@ -212,9 +228,10 @@ static void stat_rest(const struct snapshot *s, struct buf *out)
 
 	/* signal blocked sigignore sigcatch wchan nswap cnswap exit_signal processor rt_priority
 	 * policy blkio guest cguest */
-	buf_printf(out, "%llu %llu %llu %llu 0 0 0 17 %d 0 0 0 0 0 ", LOW31(s->sig_pending),
+	buf_printf(out, "%llu %llu %llu %llu 0 0 0 17 %d 0 %d 0 0 0 ", LOW31(s->sig_pending),
 		   LOW31(s->sig_blocked), LOW31(s->sig_ignored),
-		   LOW31(s->sig_caught), cpu < 0 ? 0 : cpu % (int)procfs_cpus());
+		   LOW31(s->sig_caught), cpu < 0 ? 0 : cpu % (int)procfs_cpus(),
+		   s->policy);
 	/* start_data end_data start_brk arg_start arg_end env_start env_end exit_code */
 	buf_printf(out, "%llu %llu %llu %llu %llu %llu %llu %d\n", (unsigned long long)l->start_data,
 		   (unsigned long long)l->end_data, (unsigned long long)l->start_brk,

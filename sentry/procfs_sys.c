@@ -98,22 +98,56 @@ static int show_sem_limits(const struct pseudo_key *k, struct buf *out)
 	return 0;
 }
 
+CONST_FILE(tainted, 0)
+CONST_FILE(core_uses_pid, 0)
+CONST_FILE(suid_dumpable, 0)
+CONST_FILE(dmesg_restrict, 1)
+CONST_FILE(kptr_restrict, 1)
+CONST_FILE(perf_event_paranoid, 3)
+CONST_FILE(rt_period, 1000000)
+CONST_FILE(rt_runtime, 950000)
+CONST_FILE(rr_timeslice, 4)
+CONST_FILE(aio_max_nr, 65536)
+CONST_FILE(aio_nr, 0)
+CONST_FILE(lease_break_time, 45)
+CONST_FILE(protected, 1)
+CONST_FILE(swappiness, 60)
+CONST_FILE(nr_hugepages, 0)
+CONST_FILE(page_cluster, 3)
+CONST_FILE(panic_on_oom, 0)
+
+/* Nothing dumps core. */
+static int show_core_pattern(const struct pseudo_key *k, struct buf *out)
+{
+	buf_puts(out, "core\n");
+	return 0;
+}
+
+/* Open descriptors are counted for each process only; the middle number is 0 since Linux 2.6. */
+static int show_file_nr(const struct pseudo_key *k, struct buf *out)
+{
+	buf_printf(out, "%d\t0\t%lld\n", atomic_load(&sandbox.nr_tasks), (long long)INT64_MAX);
+	return 0;
+}
+
+#define HOST_FILE(name, path)                                                                      \
+	static int show_##name(const struct pseudo_key *k, struct buf *out)                        \
+	{                                                                                          \
+		return hostproc_read(path, 64, out);                                               \
+	}
+HOST_FILE(pipe_max, "sys/fs/pipe-max-size")
+HOST_FILE(pipe_soft, "sys/fs/pipe-user-pages-soft")
+HOST_FILE(pipe_hard, "sys/fs/pipe-user-pages-hard")
+HOST_FILE(epoll_watches, "sys/fs/epoll/max_user_watches")
+HOST_FILE(somaxconn, "sys/net/core/somaxconn")
+HOST_FILE(port_range, "sys/net/ipv4/ip_local_port_range")
+
 static int show_threads_max(const struct pseudo_key *k, struct buf *out)
 {
 	uint64_t n = sandbox.config.limit_processes;
 
 	buf_printf(out, "%llu\n", (unsigned long long)(n ? n : PID_MAX));
 	return 0;
-}
-
-static int show_pipe_max(const struct pseudo_key *k, struct buf *out)
-{
-	return hostproc_read("sys/fs/pipe-max-size", 64, out);
-}
-
-static int show_somaxconn(const struct pseudo_key *k, struct buf *out)
-{
-	return hostproc_read("sys/net/core/somaxconn", 64, out);
 }
 
 static const struct pseudo_entry random_dir[] = {
@@ -126,16 +160,21 @@ static const struct pseudo_entry random_dir[] = {
 
 static const struct pseudo_entry kernel_dir[] = {
 	PROC_REG("cap_last_cap", 0444, show_cap_last_cap),
+	PROC_REG("core_pattern", 0444, show_core_pattern),
+	PROC_REG("core_uses_pid", 0444, show_core_uses_pid),
+	PROC_REG("dmesg_restrict", 0444, show_dmesg_restrict),
 	PROC_REG("domainname", 0444, show_domainname),
 	PROC_REG("hostname", 0444, show_nodename),
 	PROC_REG("msgmax", 0444, show_msgmax),
 	PROC_REG("msgmnb", 0444, show_msgmnb),
 	PROC_REG("msgmni", 0444, show_msgmni),
+	PROC_REG("kptr_restrict", 0444, show_kptr_restrict),
 	PROC_REG("ngroups_max", 0444, show_ngroups_max),
 	PROC_REG("osrelease", 0444, show_release),
 	PROC_REG("ostype", 0444, show_sysname),
 	PROC_REG("overflowgid", 0444, show_overflow_id),
 	PROC_REG("overflowuid", 0444, show_overflow_id),
+	PROC_REG("perf_event_paranoid", 0444, show_perf_event_paranoid),
 	PROC_REG("pid_max", 0444, show_pid_max),
 	PROC_DIR("random", 0555, random_dir),
 	PROC_REG("randomize_va_space", 0444, show_randomize_va_space),
@@ -144,6 +183,10 @@ static const struct pseudo_entry kernel_dir[] = {
 	PROC_REG("shmall", 0444, show_shmmax),
 	PROC_REG("shmmax", 0444, show_shmmax),
 	PROC_REG("shmmni", 0444, show_shmmni),
+	PROC_REG("sched_rr_timeslice_ms", 0444, show_rr_timeslice),
+	PROC_REG("sched_rt_period_us", 0444, show_rt_period),
+	PROC_REG("sched_rt_runtime_us", 0444, show_rt_runtime),
+	PROC_REG("tainted", 0444, show_tainted),
 	PROC_REG("threads-max", 0444, show_threads_max),
 	PROC_REG("version", 0444, show_version),
 	PROC_END,
@@ -153,7 +196,11 @@ static const struct pseudo_entry vm_dir[] = {
 	PROC_REG("max_map_count", 0444, show_max_map_count),
 	PROC_REG("mmap_min_addr", 0444, show_mmap_min_addr),
 	PROC_REG("overcommit_memory", 0444, show_overcommit_memory),
+	PROC_REG("nr_hugepages", 0444, show_nr_hugepages),
 	PROC_REG("overcommit_ratio", 0444, show_overcommit_ratio),
+	PROC_REG("page-cluster", 0444, show_page_cluster),
+	PROC_REG("panic_on_oom", 0444, show_panic_on_oom),
+	PROC_REG("swappiness", 0444, show_swappiness),
 	PROC_END,
 };
 
@@ -162,7 +209,24 @@ static const struct pseudo_entry crypto_dir[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry epoll_dir[] = {
+	PROC_REG("max_user_watches", 0444, show_epoll_watches),
+	PROC_END,
+};
+
 static const struct pseudo_entry fs_dir[] = {
+	PROC_REG("aio-max-nr", 0444, show_aio_max_nr),
+	PROC_REG("aio-nr", 0444, show_aio_nr),
+	PROC_DIR("epoll", 0555, epoll_dir),
+	PROC_REG("file-nr", 0444, show_file_nr),
+	PROC_REG("lease-break-time", 0444, show_lease_break_time),
+	PROC_REG("overflowgid", 0444, show_overflow_id),
+	PROC_REG("overflowuid", 0444, show_overflow_id),
+	PROC_REG("pipe-user-pages-hard", 0444, show_pipe_hard),
+	PROC_REG("pipe-user-pages-soft", 0444, show_pipe_soft),
+	PROC_REG("protected_hardlinks", 0444, show_protected),
+	PROC_REG("protected_symlinks", 0444, show_protected),
+	PROC_REG("suid_dumpable", 0444, show_suid_dumpable),
 	PROC_REG("file-max", 0444, show_file_max),
 	PROC_REG("nr_open", 0444, show_nr_open),
 	PROC_REG("pipe-max-size", 0444, show_pipe_max),
@@ -174,8 +238,14 @@ static const struct pseudo_entry core_dir[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry ipv4_dir[] = {
+	PROC_REG("ip_local_port_range", 0444, show_port_range),
+	PROC_END,
+};
+
 static const struct pseudo_entry net_dir[] = {
 	PROC_DIR("core", 0555, core_dir),
+	PROC_DIR("ipv4", 0555, ipv4_dir),
 	PROC_END,
 };
 

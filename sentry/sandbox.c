@@ -212,8 +212,14 @@ static void set_rlimits(struct proc *p)
 		if (getrlimit(i, &p->rlim[i]))
 			p->rlim[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	up = *nofile; /* the sentry needs more descriptors than the app */
+	up.rlim_max = up.rlim_max == RLIM_INFINITY ? up.rlim_max : up.rlim_max + FDTAB_RESERVE;
 	up.rlim_cur = up.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &up);
+	if (setrlimit(RLIMIT_NOFILE, &up)) { /* not root: then the app gets less */
+		up.rlim_max = up.rlim_cur = nofile->rlim_max;
+		setrlimit(RLIMIT_NOFILE, &up);
+	}
+	nofile->rlim_cur = fdtab_limit(nofile->rlim_cur);
+	nofile->rlim_max = MAX(nofile->rlim_cur, (rlim_t)fdtab_limit(nofile->rlim_max));
 	if (max)
 		*nofile = (struct rlimit){MIN(nofile->rlim_cur, max), MIN(nofile->rlim_max, max)};
 	mm_set_limits(p->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,

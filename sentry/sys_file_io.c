@@ -37,6 +37,8 @@ static int xfer_check(const struct xfer *x)
 {
 	if (!x->f)
 		return -EBADF;
+	if (x->off >= 0 && (x->f->kind == POL_FD_PIPE || x->f->kind == POL_FD_SOCKET))
+		return -ESPIPE;
 	if (x->write ? !file_can_write(x->f) : !file_can_read(x->f))
 		return -EBADF;
 	if (x->off < -1)

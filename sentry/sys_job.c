@@ -16,7 +16,7 @@ static long id_of(struct task *t, int pid, bool sid)
 	long r;
 
 	if (!p)
-		return -ESRCH;
+		return pid == 1 ? 1 : -ESRCH; /* sbx itself */
 	pthread_mutex_lock(&sandbox.lock);
 	r = sid ? p->sid : p->pgid;
 	pthread_mutex_unlock(&sandbox.lock);

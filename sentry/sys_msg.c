@@ -37,7 +37,7 @@ struct message {
 static int message_init(struct message *m, struct task *t, struct sysargs *a)
 {
 	memset(m, 0, sizeof(*m));
-	if (!a->file[0])
+	if (!a->file[0] || a->file[0]->flags & O_PATH)
 		return -EBADF;
 	m->t = t;
 	m->file = a->file[0];

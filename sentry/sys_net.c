@@ -200,7 +200,7 @@ long sys_socketpair(struct task *t, struct sysargs *a)
 
 static int sock_of(struct sysargs *a, struct sock **s)
 {
-	if (!a->file[0])
+	if (!a->file[0] || a->file[0]->flags & O_PATH)
 		return -EBADF;
 	*s = net_sock(a->file[0]);
 	return *s ? 0 : -ENOTSOCK;

@@ -396,7 +396,7 @@ long sys_prctl(struct task *t, struct sysargs *a)
 	case PR_SET_KEEPCAPS:
 		return p2 <= 1 ? 0 : -EINVAL;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack_ns = p2 ? (unsigned)MIN(p2, (uint64_t)UINT32_MAX) : 50000;
+		t->timer_slack_ns = p2 ? (unsigned)MIN(p2, (uint64_t)UINT32_MAX) : t->timer_slack_default_ns;
 		return 0;
 	case PR_SET_TIMING:
 		return p2 == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
@@ -432,6 +432,8 @@ long sys_arch_prctl(struct task *t, struct sysargs *a)
 		return gmem_write(t->proc->mm, A_PTR(a, 1), &v, sizeof(v));
 	case ARCH_GET_CPUID:
 		return 1;
+	case ARCH_SET_CPUID: /* the instruction is not trapped */
+		return -ENODEV;
 	default:
 		return -EINVAL;
 	}

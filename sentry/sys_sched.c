@@ -1,13 +1,12 @@
-/* Scheduling: processors, priorities, policies. The host schedules; the app sees a machine of
- * config.cpus processors and may lower its own priority. */
+/* Scheduling: processors and policies. The host schedules; the app sees a machine of config.cpus
+ * processors. */
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include "sentry/sched.h"
 #include "sentry/sys.h"
-#include "sentry/timer.h"
 
 #define CPU_WORDS 16
 
@@ -30,19 +29,6 @@ static void possible_cpus(uint64_t mask[CPU_WORDS])
 static struct task *target(struct task *t, int pid)
 {
 	return pid ? task_by_tid(pid) : task_get(t);
-}
-
-static int check_pid(struct task *t, int pid)
-{
-	struct task *o;
-
-	if (pid < 0)
-		return -EINVAL;
-	o = target(t, pid);
-	if (!o)
-		return -ESRCH;
-	task_put(o);
-	return 0;
 }
 
 static bool any_bit(const uint64_t mask[CPU_WORDS])
@@ -123,74 +109,225 @@ long sys_sched_yield(struct task *t, struct sysargs *a)
 	return 0;
 }
 
-/* ---- policies: everything is SCHED_OTHER ---- */
+/* ---- policies: kept and told; the host schedules all as SCHED_OTHER, by their nice values ---- */
 
-static bool is_normal(int policy)
-{
-	policy &= ~SCHED_RESET_ON_FORK;
-	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
-}
+#define POLICY_MAX	6 /* SCHED_DEADLINE */
+#define POLICY_DEADLINE 6
+#define RESET_ON_FORK	1u /* of sched_attr.sched_flags */
+#define KEEP_POLICY	8u
+#define KEEP_PARAMS	16u
+#define KNOWN_FLAGS	(RESET_ON_FORK | 2u | 4u | KEEP_POLICY | KEEP_PARAMS)
+#define ATTR_SIZE_MIN	48u
+#define ATTR_SIZE_MAX	4096u
+
+struct attr { /* Linux's sched_attr, up to its first version */
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+_Static_assert(sizeof(struct attr) == ATTR_SIZE_MIN, "size of struct sched_attr, version 0");
+
+struct wish { /* what a call asks for */
+	int policy, prio, nice;
+	bool set_nice, reset_on_fork;
+};
 
 static bool is_realtime(int policy)
 {
 	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-static long read_param(struct task *t, uint64_t addr, int *prio)
+static bool is_policy(int policy)
 {
-	if (!addr)
+	return policy >= 0 && policy <= POLICY_MAX && policy != 4;
+}
+
+bool sched_can_nice(struct task *o, int nice)
+{
+	return (rlim_t)(20 - nice) <= o->proc->rlim[RLIMIT_NICE].rlim_cur;
+}
+
+static int may_change(struct task *o, const struct wish *w)
+{
+	if (is_realtime(w->policy) || w->policy == POLICY_DEADLINE)
+		return -EPERM; /* nobody has a right to real time in here */
+	if (w->set_nice && w->nice < o->nice && !sched_can_nice(o, w->nice))
+		return -EPERM;
+	if (o->sched_policy == SCHED_IDLE && w->policy != SCHED_IDLE && !sched_can_nice(o, o->nice))
+		return -EPERM;
+	return o->sched_reset_on_fork && !w->reset_on_fork ? -EPERM : 0;
+}
+
+/* o: NULL is process 1, which is not the app's. */
+static int change(struct task *o, const struct wish *w)
+{
+	int r;
+
+	if (!is_policy(w->policy))
 		return -EINVAL;
-	return gmem_read(t->proc->mm, prio, gptr_at(addr), sizeof(*prio));
+	if (w->prio < 0 || w->prio > 99 || (is_realtime(w->policy) != (w->prio != 0)))
+		return -EINVAL;
+	r = o ? may_change(o, w) : -EPERM;
+	if (r)
+		return r;
+	o->sched_policy = w->policy;
+	o->sched_reset_on_fork = w->reset_on_fork;
+	if (w->set_nice)
+		sched_set_nice(o, w->nice);
+	return 0;
+}
+
+/* The thread, referenced, or NULL for process 1. */
+static int find_for(struct task *t, int pid, struct task **o)
+{
+	*o = target(t, pid);
+	return *o || pid == 1 ? 0 : -ESRCH;
+}
+
+static long set_scheduler(struct task *t, int pid, int policy, uint64_t param)
+{
+	struct wish w = {0};
+	struct task *o;
+	int r;
+
+	if (pid < 0 || !param)
+		return -EINVAL;
+	if (gmem_read(t->proc->mm, &w.prio, gptr_at(param), sizeof(w.prio)))
+		return -EFAULT;
+	r = find_for(t, pid, &o);
+	if (r)
+		return r;
+	w.policy = policy;
+	if (policy < 0 && o) { /* sched_setparam */
+		w.policy = o->sched_policy;
+		w.reset_on_fork = o->sched_reset_on_fork;
+	} else if (policy & SCHED_RESET_ON_FORK) {
+		w.policy &= ~SCHED_RESET_ON_FORK;
+		w.reset_on_fork = true;
+	}
+	r = change(o, &w);
+	task_put(o);
+	return r;
 }
 
 long sys_sched_setscheduler(struct task *t, struct sysargs *a)
 {
-	int prio, policy = A_INT(a, 1);
-	long r = check_pid(t, A_INT(a, 0));
-
-	if (!r)
-		r = read_param(t, a->raw[2], &prio);
-	if (r)
-		return r;
-	if (is_realtime(policy & ~SCHED_RESET_ON_FORK))
-		return prio >= 1 && prio <= 99 ? -EPERM : -EINVAL;
-	return is_normal(policy) && !prio ? 0 : -EINVAL;
-}
-
-long sys_sched_getscheduler(struct task *t, struct sysargs *a)
-{
-	int r = check_pid(t, A_INT(a, 0));
-
-	return r ? r : SCHED_OTHER;
+	return A_INT(a, 1) < 0 ? -EINVAL : set_scheduler(t, A_INT(a, 0), A_INT(a, 1), a->raw[2]);
 }
 
 long sys_sched_setparam(struct task *t, struct sysargs *a)
 {
-	int prio;
-	long r = check_pid(t, A_INT(a, 0));
+	return set_scheduler(t, A_INT(a, 0), -1, a->raw[1]);
+}
 
-	if (!r)
-		r = read_param(t, a->raw[1], &prio);
-	return r ? r : prio ? -EINVAL : 0;
+long sys_sched_getscheduler(struct task *t, struct sysargs *a)
+{
+	struct task *o;
+	int r = A_INT(a, 0) < 0 ? -EINVAL : find_for(t, A_INT(a, 0), &o);
+
+	if (r)
+		return r;
+	r = o ? o->sched_policy | (o->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0) : SCHED_OTHER;
+	task_put(o);
+	return r;
 }
 
 long sys_sched_getparam(struct task *t, struct sysargs *a)
 {
-	int prio = 0, r = check_pid(t, A_INT(a, 0));
+	struct task *o;
+	int prio = 0, r;
 
+	if (A_INT(a, 0) < 0 || !a->raw[1])
+		return -EINVAL;
+	r = find_for(t, A_INT(a, 0), &o);
 	if (r)
 		return r;
-	return a->raw[1] ? gmem_write(t->proc->mm, A_PTR(a, 1), &prio, sizeof(prio)) : -EINVAL;
+	task_put(o);
+	return gmem_write(t->proc->mm, A_PTR(a, 1), &prio, sizeof(prio));
+}
+
+/* A structure of the app's size: what is beyond ours must be zero. */
+static int read_attr(struct task *t, uint64_t addr, struct attr *at)
+{
+	uint32_t size, mine = ATTR_SIZE_MIN;
+	uint8_t rest[64];
+
+	if (gmem_read(t->proc->mm, &size, gptr_at(addr), sizeof(size)))
+		return -EFAULT;
+	size = size ? size : ATTR_SIZE_MIN;
+	if (size < ATTR_SIZE_MIN || size > ATTR_SIZE_MAX)
+		goto too_big;
+	if (gmem_read(t->proc->mm, at, gptr_at(addr), sizeof(*at)))
+		return -EFAULT;
+	for (uint32_t done = sizeof(*at); done < size; done += sizeof(rest)) {
+		uint32_t n = MIN(size - done, (uint32_t)sizeof(rest));
+
+		if (gmem_read(t->proc->mm, rest, gptr_at(addr + done), n))
+			return -EFAULT;
+		for (uint32_t i = 0; i < n; i++)
+			if (rest[i] && done + i >= 56) /* 48 to 56: limits of utilization, unused */
+				goto too_big;
+	}
+	return 0;
+too_big:
+	return gmem_write(t->proc->mm, gptr_at(addr), &mine, sizeof(mine)) ? -EFAULT : -E2BIG;
+}
+
+long sys_sched_setattr(struct task *t, struct sysargs *a)
+{
+	struct wish w = {.set_nice = true};
+	struct task *o;
+	struct attr at;
+	int r;
+
+	if (!a->raw[1] || A_INT(a, 0) < 0 || A_UINT(a, 2))
+		return -EINVAL;
+	r = read_attr(t, a->raw[1], &at);
+	if (r)
+		return r;
+	if ((int)at.policy < 0)
+		return -EINVAL;
+	r = find_for(t, A_INT(a, 0), &o);
+	if (r)
+		return r;
+	w.policy = at.flags & KEEP_POLICY && o ? o->sched_policy : (int)at.policy;
+	w.prio = at.flags & KEEP_PARAMS ? 0 : (int)MIN(at.priority, 1000u);
+	w.nice = MAX(-20, MIN(19, at.nice));
+	w.set_nice = !(at.flags & KEEP_PARAMS) && (w.policy == SCHED_OTHER || w.policy == SCHED_BATCH);
+	w.reset_on_fork = at.flags & RESET_ON_FORK;
+	r = at.flags & ~(uint64_t)KNOWN_FLAGS ? -EINVAL : change(o, &w);
+	task_put(o);
+	return r;
+}
+
+long sys_sched_getattr(struct task *t, struct sysargs *a)
+{
+	struct attr at = {.size = ATTR_SIZE_MIN};
+	uint32_t size = A_UINT(a, 2);
+	struct task *o;
+	int r;
+
+	if (!a->raw[1] || A_INT(a, 0) < 0 || size > ATTR_SIZE_MAX || size < ATTR_SIZE_MIN || A_UINT(a, 3))
+		return -EINVAL;
+	r = find_for(t, A_INT(a, 0), &o);
+	if (r)
+		return r;
+	if (o) {
+		at.policy = (uint32_t)o->sched_policy;
+		at.flags = o->sched_reset_on_fork ? RESET_ON_FORK : 0;
+		at.nice = o->nice;
+	}
+	task_put(o);
+	return gmem_write(t->proc->mm, A_PTR(a, 1), &at, sizeof(at));
 }
 
 static long priority_bound(int policy, int realtime)
 {
 	if (is_realtime(policy))
 		return realtime;
-	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
-		       policy == SCHED_DEADLINE
-		   ? 0
-		   : -EINVAL;
+	return is_policy(policy) ? 0 : -EINVAL;
 }
 
 long sys_sched_get_priority_max(struct task *t, struct sysargs *a)
@@ -206,61 +343,11 @@ long sys_sched_get_priority_min(struct task *t, struct sysargs *a)
 long sys_sched_rr_get_interval(struct task *t, struct sysargs *a)
 {
 	struct timespec ts = {0, 4000000};
-	int r = check_pid(t, A_INT(a, 0));
-
-	return r ? r : gmem_write(t->proc->mm, A_PTR(a, 1), &ts, sizeof(ts));
-}
-
-/* ---- nice values ---- */
-
-static int check_who(struct task *t, int which, int who)
-{
-	struct proc *p = t->proc;
-
-	switch (which) {
-	case PRIO_PROCESS:
-		return who && check_pid(t, who) ? -ESRCH : 0;
-	case PRIO_PGRP:
-		return who && who != p->pgid ? -ESRCH : 0;
-	case PRIO_USER:
-		return who && (uint32_t)who != p->uid ? -ESRCH : 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-long sys_getpriority(struct task *t, struct sysargs *a)
-{
-	struct task *o = NULL;
-	int r = check_who(t, A_INT(a, 0), A_INT(a, 1));
+	struct task *o;
+	int r = A_INT(a, 0) < 0 ? -EINVAL : find_for(t, A_INT(a, 0), &o);
 
 	if (r)
 		return r;
-	if (A_INT(a, 0) == PRIO_PROCESS)
-		o = target(t, A_INT(a, 1));
-	r = 20 - (o ? o->nice : t->nice);
 	task_put(o);
-	return r;
-}
-
-long sys_setpriority(struct task *t, struct sysargs *a)
-{
-	int nice = MAX(-20, MIN(19, A_INT(a, 2))), r = check_who(t, A_INT(a, 0), A_INT(a, 1));
-	struct task *o = NULL;
-
-	if (r)
-		return r;
-	if (A_INT(a, 0) == PRIO_PROCESS)
-		o = target(t, A_INT(a, 1));
-	if (!o)
-		o = task_get(t);
-	if (nice < o->nice) {
-		r = -EACCES;
-	} else {
-		o->nice = nice;
-		if (o->host_tid)
-			setpriority(PRIO_PROCESS, (id_t)o->host_tid, nice);
-	}
-	task_put(o);
-	return r;
+	return gmem_write(t->proc->mm, A_PTR(a, 1), &ts, sizeof(ts));
 }

@@ -236,7 +236,7 @@ long sys_kill(struct task *t, struct sysargs *a)
 		return pid == INT32_MIN ? -ESRCH : kill_many(t, pid, sig, &info);
 	p = proc_by_pid(pid);
 	if (!p)
-		return -ESRCH;
+		return pid == 1 ? -EPERM : -ESRCH; /* 1: sbx itself */
 	r = kill_one(p, sig, &info);
 	proc_put(p);
 	return r;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include "sentry/auditx.h"
+#include "sentry/sched.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/task_int.h"
@@ -42,8 +43,8 @@ void task_inherit(struct task *t, struct task *n, const struct clone_req *r)
 {
 	memcpy(n->comm, t->comm, sizeof(n->comm));
 	memcpy(n->cpus, t->cpus, sizeof(n->cpus));
-	n->nice = t->nice;
-	n->timer_slack_ns = t->timer_slack_ns;
+	sched_inherit(t, n);
+	n->timer_slack_ns = n->timer_slack_default_ns = t->timer_slack_ns;
 	if (!(r->flags & CLONE_VM) || (r->flags & CLONE_VFORK)) {
 		n->sig->alt_sp = t->sig->alt_sp;
 		n->sig->alt_size = t->sig->alt_size;
@@ -65,6 +66,12 @@ int task_clone(struct task *t, const struct clone_req *r)
 		return -EINVAL;
 	if ((r->flags & CLONE_THREAD && !(r->flags & CLONE_SIGHAND)) ||
 	    (r->flags & CLONE_SIGHAND && !(r->flags & CLONE_VM)))
+		return -EINVAL;
+	if (r->flags & CLONE_FS && r->flags & (CLONE_NEWNS | CLONE_NEWUSER))
+		return -EINVAL;
+	if (r->flags & CLONE_THREAD && r->flags & (CLONE_NEWUSER | CLONE_NEWPID))
+		return -EINVAL;
+	if (r->flags & CLONE_SYSVSEM && r->flags & CLONE_NEWIPC)
 		return -EINVAL;
 	if (!(r->flags & CLONE_THREAD))
 		return proc_fork(t, r);

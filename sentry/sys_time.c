@@ -6,6 +6,8 @@
 #include <sys/times.h>
 #include "sentry/sys.h"
 #include "sentry/timer.h"
+#include "sentry/vdso.h"
+#include "sentry/vdso/clock.h"
 
 #define CLOCK_MAX_ID	CLOCK_TAI
 #define CPUCLOCK_THREAD 4
@@ -43,6 +45,10 @@ int clock_read(struct task *t, int clock, uint64_t *ns)
 
 	if (clock < 0)
 		return dynamic_clock(t, clock, ns);
+	/* what the vDSO says of the coarse clocks, so that time does not go back from one to the other */
+	if ((clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE) && vdso_page_data() &&
+	    vdso_clock_ns(vdso_page_data(), clock, ns))
+		return 0;
 	if (clock == CLOCK_THREAD_CPUTIME_ID)
 		*ns = task_cpu_ns(t);
 	else if (clock == CLOCK_PROCESS_CPUTIME_ID)
@@ -230,8 +236,6 @@ long sys_clock_nanosleep(struct task *t, struct sysargs *a)
 	int clock = A_INT(a, 0);
 	uint64_t ns;
 
-	if (clock == CLOCK_THREAD_CPUTIME_ID)
-		return -EINVAL;
 	if (!can_sleep_on(clock))
 		return clock_read(t, clock, &ns) ? -EINVAL : -EOPNOTSUPP;
 	return do_sleep(t, clock, A_INT(a, 1) & TIMER_ABSTIME, A_PTR(a, 2), a->raw[3]);

@@ -143,7 +143,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	atomic_fetch_add(&p->refs, 1);
 	t->proc = p;
 	t->orig_rax = ~0ull;
-	t->timer_slack_ns = 50000;
+	t->timer_slack_ns = t->timer_slack_default_ns = 50000;
 	t->sig = signal_state_create(blocked);
 	if (!t->sig || decode_scratch_alloc(t))
 		goto fail;

@@ -131,8 +131,9 @@ struct task {
 	struct task_scratch *scratch; /* decode's buffers */
 	uint32_t stop_seen; /* proc.continued when the signal at hand was taken off the queue */
 	uint64_t cpus[16];	      /* affinity mask, as the app set it */
-	int nice;
-	unsigned timer_slack_ns;
+	int nice, sched_policy, ioprio;
+	bool sched_reset_on_fork;
+	unsigned timer_slack_ns, timer_slack_default_ns;
 };
 
 /* The task whose host thread this is. */
