@@ -13,6 +13,7 @@
 
 struct fdtab {
 	atomic_int refs;
+	atomic_int users; /* processes whose table it is */
 	pthread_mutex_t lock; /* guards all below */
 	uint32_t max;	      /* descriptors at or above it are not given out */
 	uint32_t size;	      /* entries allocated: a multiple of WORD_BITS */
@@ -145,6 +146,7 @@ struct fdtab *fdtab_create(uint32_t max)
 	if (!t)
 		return NULL;
 	atomic_init(&t->refs, 1);
+	atomic_init(&t->users, 1);
 	pthread_mutex_init(&t->lock, NULL);
 	t->max = max;
 	t->locks = filelock_table_create();
@@ -183,7 +185,21 @@ struct fdtab *fdtab_copy(struct fdtab *from)
 
 bool fdtab_is_shared(const struct fdtab *t)
 {
-	return atomic_load(&t->refs) > 1;
+	return atomic_load(&t->users) > 1;
+}
+
+struct fdtab *fdtab_share(struct fdtab *t)
+{
+	atomic_fetch_add(&t->users, 1);
+	return fdtab_get(t);
+}
+
+void fdtab_leave(struct fdtab *t)
+{
+	if (!t)
+		return;
+	atomic_fetch_sub(&t->users, 1);
+	fdtab_put(t);
 }
 
 struct fdtab *fdtab_get(struct fdtab *t)

@@ -147,10 +147,15 @@ uint32_t fdtab_limit(uint64_t want);
 struct fdtab *fdtab_create(uint32_t max);
 /* A table with the same descriptors, for fork. NULL when out of memory. */
 struct fdtab *fdtab_copy(struct fdtab *t);
+/* A reference for looking into the table. */
 struct fdtab *fdtab_get(struct fdtab *t);
-/* Is the table used by others, too (CLONE_FILES)? */
-bool fdtab_is_shared(const struct fdtab *t);
 void fdtab_put(struct fdtab *t);
+/* The table for another process (CLONE_FILES), which gives it back with fdtab_leave; so does the one that
+ * it was made for. */
+struct fdtab *fdtab_share(struct fdtab *t);
+void fdtab_leave(struct fdtab *t); /* NULL is allowed */
+/* Is it more than one process's? */
+bool fdtab_is_shared(const struct fdtab *t);
 
 /* Referenced file of fd, or NULL (EBADF). */
 struct file *fdtab_lookup(struct fdtab *t, int fd);

@@ -62,7 +62,7 @@ static struct proc *copy_proc(struct task *t, uint64_t flags, int *err)
 	/* a sibling tells the common parent what this process would */
 	p->exit_signal = flags & CLONE_PARENT ? o->exit_signal : (int)(flags & 0xff);
 	p->fs = flags & CLONE_FS ? fsctx_get(o->fs) : fsctx_copy(o->fs);
-	p->fdtab = flags & CLONE_FILES ? fdtab_get(o->fdtab) : fdtab_copy(o->fdtab);
+	p->fdtab = flags & CLONE_FILES ? fdtab_share(o->fdtab) : fdtab_copy(o->fdtab);
 	if (!p->fs || !p->fdtab)
 		goto fail;
 	if (flags & CLONE_VM) {
@@ -105,13 +105,19 @@ static void unpublish(struct proc *p)
 	pthread_mutex_unlock(&sandbox.lock);
 }
 
-/* CLONE_PIDFD: the descriptor's number, at the app's address; *fd is -1 without it. */
-static int make_pidfd(struct task *t, struct proc *p, const struct clone_req *r, int *fd)
+/* CLONE_PIDFD: a number is set aside and told to the app; what it stands for comes to it when nothing
+ * can fail any more. *fd is -1 without it. */
+static int make_pidfd(struct task *t, struct proc *p, const struct clone_req *r, int *fd,
+		      struct file **f)
 {
-	*fd = -1;
+	int err;
+
 	if (!(r->flags & CLONE_PIDFD))
 		return 0;
-	*fd = pidfd_create(t, p, 0);
+	err = pidfd_file(p, 0, f);
+	if (err)
+		return err;
+	*fd = fdtab_reserve(t->proc->fdtab);
 	if (*fd < 0)
 		return *fd;
 	return gmem_write(t->proc->mm, gptr_at(r->pidfd), fd, sizeof(*fd));
@@ -120,9 +126,10 @@ static int make_pidfd(struct task *t, struct proc *p, const struct clone_req *r,
 static int start_child(struct task *t, struct task *n, const struct clone_req *r)
 {
 	int tid = n->tid, fd = -1, err = task_copy_context(t, n, r);
+	struct file *f = NULL;
 
 	if (!err)
-		err = make_pidfd(t, n->proc, r, &fd);
+		err = make_pidfd(t, n->proc, r, &fd, &f);
 	if (!err && (r->flags & CLONE_PARENT_SETTID) &&
 	    gmem_write(t->proc->mm, gptr_at(r->parent_tid), &tid, sizeof(tid)))
 		err = -EFAULT;
@@ -133,8 +140,10 @@ static int start_child(struct task *t, struct task *n, const struct clone_req *r
 		if (err)
 			unpublish(n->proc);
 	}
-	if (err && fd >= 0)
-		fdtab_close(t->proc->fdtab, fd);
+	if (fd >= 0)
+		fdtab_fill(t->proc->fdtab, fd, err ? NULL : f, true);
+	if (err)
+		file_put(f);
 	return err;
 }
 

@@ -51,18 +51,17 @@ static int end_fd(struct proc *p)
 	return fd < 0 ? -EMFILE : fd;
 }
 
-int pidfd_create(struct task *t, struct proc *p, unsigned flags)
+int pidfd_file(struct proc *p, unsigned flags, struct file **out)
 {
 	int fd = end_fd(p);
-	struct file *f;
 
 	if (fd < 0)
 		return fd;
-	f = file_new(&pidfd_ops, fd, O_RDWR | (flags & O_NONBLOCK), POL_FD_EVENT);
-	if (!f)
+	*out = file_new(&pidfd_ops, fd, O_RDWR | (flags & O_NONBLOCK), POL_FD_EVENT);
+	if (!*out)
 		return -ENOMEM;
-	f->priv = proc_get(p);
-	return fdtab_install(t->proc->fdtab, f, 0, true);
+	(*out)->priv = proc_get(p);
+	return 0;
 }
 
 void pidfd_ended(struct proc *p)
@@ -76,6 +75,7 @@ long sys_pidfd_open(struct task *t, struct sysargs *a)
 	int pid = A_INT(a, 0);
 	struct task *thread;
 	struct proc *p;
+	struct file *f;
 	long r;
 
 	if (pid <= 0 || (A_UINT(a, 1) & ~(unsigned)PIDFD_NONBLOCK))
@@ -86,9 +86,9 @@ long sys_pidfd_open(struct task *t, struct sysargs *a)
 		task_put(thread);
 		return thread ? -EINVAL : -ESRCH;
 	}
-	r = pidfd_create(t, p, A_UINT(a, 1));
+	r = pidfd_file(p, A_UINT(a, 1), &f);
 	proc_put(p);
-	return r;
+	return r ? r : fdtab_install(t->proc->fdtab, f, 0, true);
 }
 
 /* The process that a signal is for, referenced: f is a pidfd or an open /proc/PID. */

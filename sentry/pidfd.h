@@ -4,10 +4,9 @@
 
 struct file;
 struct proc;
-struct task;
 
-/* A new descriptor of t's process for p; flags may have O_NONBLOCK. Its number, or -errno. */
-int pidfd_create(struct task *t, struct proc *p, unsigned flags);
+/* A new open file that stands for p; flags may have O_NONBLOCK. 0 or -errno. */
+int pidfd_file(struct proc *p, unsigned flags, struct file **out);
 /* The process of a descriptor, borrowed; NULL when f is of another kind. */
 struct proc *pidfd_proc(const struct file *f);
 /* p has ended: its descriptors are readable from now on. sandbox.lock held. */

@@ -67,7 +67,7 @@ static void release_resources(struct proc *p)
 	p->fs = NULL;
 	p->exe = NULL;
 	pthread_mutex_unlock(&p->lock);
-	fdtab_put(fdtab);
+	fdtab_leave(fdtab);
 	fsctx_put(fs);
 	if (exe)
 		file_put(exe);

@@ -169,25 +169,34 @@ static int stay_alone(struct task *t)
 	return 0;
 }
 
+/* A descriptor table of the process's own: what closes for the new program stays open for those that
+ * shared the old one. -ENOMEM: the process is about to be killed, as it is too late to go back. */
+static int own_files(struct proc *p)
+{
+	struct fdtab *old = p->fdtab, *mine;
+
+	if (!fdtab_is_shared(old))
+		return 0;
+	mine = fdtab_copy(old);
+	if (!mine) {
+		proc_exit_group(p, SIGKILL);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&p->lock);
+	p->fdtab = mine;
+	pthread_mutex_unlock(&p->lock);
+	fdtab_leave(old);
+	return 0;
+}
+
 /* What belongs to the old program. */
 static void drop_old_state(struct task *t)
 {
 	struct proc *p = t->proc;
-	struct fdtab *old = NULL, *mine;
 
 	futex_robust_exit(t);
 	futex_clear_tid(t);
 	t->robust_list = t->clear_child_tid = 0;
-	if (fdtab_is_shared(p->fdtab)) {
-		mine = fdtab_copy(p->fdtab);
-		if (mine) {
-			pthread_mutex_lock(&p->lock);
-			old = p->fdtab;
-			p->fdtab = mine;
-			pthread_mutex_unlock(&p->lock);
-			fdtab_put(old);
-		}
-	}
 	fdtab_close_range(p->fdtab, 0, UINT32_MAX, true);
 	signal_reset_actions(p);
 	t->sig->alt_sp = t->sig->alt_size = 0;
@@ -249,6 +258,8 @@ static long run_exec(struct task *t, struct sysargs *a, struct exec *x, uint64_t
 	if (r)
 		return r;
 	r = stay_alone(t);
+	if (!r)
+		r = own_files(t->proc);
 	if (r) {
 		file_put(x->res.exe);
 		return r;

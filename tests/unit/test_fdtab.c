@@ -170,12 +170,32 @@ static void threads(void **state)
 	fdtab_put(t);
 }
 
+/* Who only looks into a table does not make it shared. */
+static void shared(void **state)
+{
+	struct fdtab *t = fdtab_create(TABLE_MAX), *other;
+
+	assert_false(fdtab_is_shared(t));
+	other = fdtab_get(t);
+	assert_false(fdtab_is_shared(t));
+	fdtab_put(other);
+	other = fdtab_share(t);
+	assert_true(fdtab_is_shared(t));
+	fdtab_leave(other);
+	assert_false(fdtab_is_shared(t));
+	other = fdtab_share(t);
+	fdtab_leave(t);
+	assert_false(fdtab_is_shared(other));
+	fdtab_leave(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lowest_free), cmocka_unit_test(random_operations),
 		cmocka_unit_test(limits),      cmocka_unit_test(ranges),
 		cmocka_unit_test(reserved),    cmocka_unit_test(threads),
+		cmocka_unit_test(shared),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
