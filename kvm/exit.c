@@ -164,35 +164,43 @@ static void take_syscall(struct platform_ctx *ctx)
 	ctx->state = CTX_RING0;
 }
 
+/* Reads n bytes of app memory at va that the app could execute. False: it could not. */
+static bool read_text(struct platform_ctx *ctx, uint64_t va, void *buf, size_t n)
+{
+	uint64_t pte = kvm_walk(ctx->as, va);
+	struct iovec to = {buf, n}, from = {.iov_len = n};
+
+	if (!pte || (pte & PTE_NX))
+		return false;
+	from.iov_base = ctx->p->window + ((pte & PTE_ADDR) - WINDOW_GPA) + (va & (PAGE - 1));
+	return process_vm_readv(ctx->p->pid, &to, 1, &from, 1, 0) == (ssize_t)n;
+}
+
 /* Is there a SYSCALL instruction before rip? Asked where a system call arrives as a fetch fault, to
- * tell it from a wild jump to the same address. Remembers the last answers. */
+ * tell it from a wild jump to the same address. Remembers where in memory such instructions were
+ * seen. Should there be something else by now, then the wild jump is a system call with the registers
+ * that it came with: nothing that the app could not do. */
 static bool after_syscall(struct platform_ctx *ctx, uint64_t rip)
 {
-	unsigned slot = (rip ^ rip >> 5) % RIP_CACHE;
-	uint32_t gen = atomic_load(&ctx->as->gen) + 1;
+	uint64_t va = rip - 2, pte, at;
+	_Atomic uint64_t *seen;
 	uint8_t byte[2];
-	unsigned i;
 
 	if (rip < 2 || rip > USER_END)
 		return false;
-	if (ctx->rip_cache[slot].rip == rip && ctx->rip_cache[slot].gen == gen)
-		return true;
-	for (i = 0; i < 2; i++) {
-		uint64_t pte = kvm_walk(ctx->as, rip - 2 + i);
-		struct iovec to = {&byte[i], 1}, from;
-
-		if (!pte || (pte & PTE_NX))
-			return false;
-		from.iov_base = ctx->p->window + ((pte & PTE_ADDR) - WINDOW_GPA) +
-				((rip - 2 + i) & (PAGE - 1));
-		from.iov_len = 1;
-		if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != 1)
-			return false;
-	}
-	if (byte[0] != 0x0f || byte[1] != 0x05)
+	if (va % PAGE == PAGE - 1) /* on two pages */
+		return read_text(ctx, va, byte, 1) && read_text(ctx, va + 1, byte + 1, 1) &&
+		       byte[0] == 0x0f && byte[1] == 0x05;
+	pte = kvm_walk(ctx->as, va);
+	if (!pte || (pte & PTE_NX))
 		return false;
-	ctx->rip_cache[slot].rip = rip;
-	ctx->rip_cache[slot].gen = gen;
+	at = (pte & PTE_ADDR) - WINDOW_GPA + va % PAGE + 1;
+	seen = &ctx->p->syscall_at[(at ^ at >> 10) % SYSCALL_CACHE];
+	if (atomic_load_explicit(seen, memory_order_relaxed) == at)
+		return true;
+	if (!read_text(ctx, va, byte, 2) || byte[0] != 0x0f || byte[1] != 0x05)
+		return false;
+	atomic_store_explicit(seen, at, memory_order_relaxed);
 	return true;
 }
 
@@ -363,6 +371,7 @@ enum exit_what kvm_exit_decode(struct platform_ctx *ctx, int r, struct platform_
 	if (r == 0 && ctx->run->exit_reason == KVM_EXIT_HLT)
 		return halted(ctx, ev);
 	/* KVM_RUN that is to be repeated (EAGAIN) is as good as one that a signal ended */
+	ctx->stopped_oddly = true;
 	if (r == -EINTR || r == -EAGAIN || (r == 0 && ctx->run->exit_reason == KVM_EXIT_INTR))
 		return interrupted(ctx, ev);
 	if (r == -EFAULT)

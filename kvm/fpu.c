@@ -34,6 +34,10 @@ int kvm_vcpu_fpu_get(struct platform_ctx *ctx, void *area)
 
 int platform_ctx_fpu_save(struct platform_ctx *ctx, void *area)
 {
+	if (ctx->fpu_initial) {
+		kvm_fpu_init(ctx->p, area);
+		return 0;
+	}
 	if (!ctx->p->resident || ctx->live)
 		return kvm_vcpu_fpu_get(ctx, area);
 	memcpy(area, ctx->app_fpu, platform_fpu_size(ctx->p));
@@ -112,5 +116,6 @@ int platform_ctx_fpu_load(struct platform_ctx *ctx, const void *area)
 	}
 	if (!p->facts.xsave)
 		memcpy(b + HEADER_OFFSET, &bv, 8);
+	ctx->fpu_initial = false;
 	return ioctl(ctx->fd, KVM_SET_XSAVE, &x) < 0 ? -errno : 0;
 }

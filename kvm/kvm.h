@@ -35,6 +35,7 @@
 #define WINDOW_ALIGN	0x0000000000200000ull
 #define WINDOW_LIMIT	0x0000008000000000ull /* 512 GiB: below AMD's reserved range under 1 TiB */
 #define CPUS_MAX	1024u
+#define SYSCALL_CACHE	1024u
 
 #define PAGE 4096ull
 
@@ -94,6 +95,9 @@ struct platform {
 
 	struct kvm_cpuid2 *cpuid;
 
+	int pid;
+	bool lean; /* probed: SYSCALL does not enter ring 0, which has no state of its own then */
+	_Atomic uint64_t syscall_at[SYSCALL_CACHE]; /* 1 + window offset of SYSCALL instructions seen */
 	bool resident; /* the sentry runs in guest ring 0 */
 	struct kvm_sentry_map *sentry;
 	uint64_t sentry_root; /* gpa of the PML4 of the sentry's table */
@@ -118,8 +122,6 @@ enum ctx_state {
 	CTX_RING3, /* stopped in ring 3: go on directly */
 };
 
-#define RIP_CACHE 32
-
 struct platform_ctx {
 	struct platform *p;
 	struct platform_as *as;
@@ -143,7 +145,13 @@ struct platform_ctx {
 	_Atomic uint32_t flush;
 	_Atomic uint32_t poked; /* a kick signal is on its way */
 	_Atomic int32_t tid;
-	int32_t mask_tid;  /* the thread whose signal mask the vCPU has */
+	int32_t mask_tid;  /* the thread that the vCPU is set up for */
+	uint8_t mask[8];   /* the vCPU's signal mask */
+	bool has_mask;
+	bool shares_sregs; /* the special registers are in the shared page after each KVM_RUN */
+	uint32_t dirty_regs; /* of those, what the next KVM_RUN is to take in: KVM_SYNC_X86_* */
+	bool fpu_initial;    /* the vector state is to be the initial one */
+	bool stopped_oddly;  /* by a signal or an error: an event may be queued */
 	uint32_t seen_seq; /* of kvm_as_quiesce, under as->lock */
 	bool flushing;	   /* this entry goes through the flushing stub */
 	bool touched;	      /* the vCPU went through the stub for its first entry */
@@ -154,11 +162,6 @@ struct platform_ctx {
 
 	struct platform_stats stats;
 	uint64_t recorded[RING_ACTIONS]; /* tier-0 records taken, by action */
-
-	struct {
-		uint64_t rip;
-		uint32_t gen;
-	} rip_cache[RIP_CACHE];
 
 	/* for a sentry in ring 0 */
 	struct kvm_pill pill;

@@ -229,6 +229,7 @@ int platform_create(const struct platform_opts *opts, struct platform **out, str
 	if (!p)
 		return sbx_err_errno(e, ENOMEM, "virtual machine");
 	p->kvm_fd = p->vm_fd = -1;
+	p->pid = getpid();
 	p->opts = *opts;
 	pthread_mutex_init(&p->slot_lock, NULL);
 	pthread_mutex_init(&p->ctx_lock, NULL);
@@ -376,7 +377,6 @@ void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as)
 	list_append(&as->ctxs, &ctx->as_node);
 	pthread_mutex_unlock(&as->lock);
 	atomic_store(&ctx->flush, 1);
-	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 }
 
 hot_path struct platform_regs *platform_ctx_regs(struct platform_ctx *ctx)

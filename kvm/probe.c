@@ -268,6 +268,7 @@ int kvm_probe(struct platform *p, struct sbx_err **e)
 		return sbx_err_errno(e, errno, "probe guest");
 	if (r == 0 && p->facts.syscall_entry)
 		kvm_machine_fast_pf(p);
+	p->lean = r == 0 && p->facts.shadow && !p->facts.syscall_entry;
 	p->facts.tier0 = p->facts.syscall_entry && p->facts.ring0_ps < RING0_SLOW_PS;
 	return r;
 }

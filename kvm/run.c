@@ -62,7 +62,10 @@ hot_path static void adopt_thread(struct platform_ctx *ctx)
 	pthread_sigmask(SIG_BLOCK, &kick, &old);
 	sigdelset(&old, platform_kick_signal());
 	memcpy(m.set, &old, 8);
-	ioctl(ctx->fd, KVM_SET_SIGNAL_MASK, &m);
+	if (!ctx->has_mask || memcmp(ctx->mask, m.set, 8))
+		ioctl(ctx->fd, KVM_SET_SIGNAL_MASK, &m);
+	memcpy(ctx->mask, m.set, 8);
+	ctx->has_mask = true;
 	if (ctx->p->resident)
 		kvm_monitor_adopt(ctx);
 	ctx->mask_tid = thread_id;
@@ -152,7 +155,8 @@ static void load_gprs(struct platform_ctx *ctx)
 	r->r13 = a->r13;
 	r->r14 = a->r14;
 	r->r15 = a->r15;
-	ctx->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+	ctx->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | ctx->dirty_regs;
+	ctx->dirty_regs = 0;
 }
 
 /* Prepares the vCPU to continue the app with ctx->regs. */
@@ -166,6 +170,12 @@ int kvm_load(struct platform_ctx *ctx)
 	ctx->flushing = flush;
 	if (flush && ctx->state == CTX_RING3) {
 		int err = kvm_vcpu_kernel_mode(ctx);
+
+		if (err < 0)
+			return err;
+	}
+	if (ctx->fpu_initial) {
+		int err = platform_ctx_fpu_load(ctx, NULL);
 
 		if (err < 0)
 			return err;

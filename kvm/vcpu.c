@@ -146,13 +146,35 @@ static void segment(struct kvm_segment *s, unsigned sel, unsigned type, unsigned
 	s->g = 1;
 }
 
+/* The special registers: as the last KVM_RUN left them in the shared page, where those travel with
+ * each run; else by a call, which costs a third of an exit and more. */
+static int sregs_get(struct platform_ctx *ctx, struct kvm_sregs *s)
+{
+	if (ctx->shares_sregs) {
+		*s = ctx->run->s.regs.sregs;
+		return 0;
+	}
+	return ioctl(ctx->fd, KVM_GET_SREGS, s) < 0 ? -errno : 0;
+}
+
+static int sregs_set(struct platform_ctx *ctx, const struct kvm_sregs *s)
+{
+	if (ctx->shares_sregs) {
+		ctx->run->s.regs.sregs = *s;
+		ctx->dirty_regs |= KVM_SYNC_X86_SREGS; /* taken in by the next KVM_RUN */
+		return 0;
+	}
+	return ioctl(ctx->fd, KVM_SET_SREGS, s) < 0 ? -errno : 0;
+}
+
 /* Everything in kvm_sregs: ring 0, so that the first entry goes through the resume stub. */
 int kvm_vcpu_sregs(struct platform_ctx *ctx, uint64_t cr4, uint64_t root)
 {
 	struct kvm_sregs s;
+	int r = sregs_get(ctx, &s);
 
-	if (ioctl(ctx->fd, KVM_GET_SREGS, &s) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	segment(&s.cs, RING_KERNEL_CS, 0xb, 0, true);
 	segment(&s.ss, RING_KERNEL_SS, 0x3, 0, false);
 	segment(&s.ds, 0, 0, 0, false);
@@ -180,7 +202,7 @@ int kvm_vcpu_sregs(struct platform_ctx *ctx, uint64_t cr4, uint64_t root)
 	s.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	memset(s.interrupt_bitmap, 0, sizeof(s.interrupt_bitmap));
 	ctx->state = CTX_RING0;
-	return ioctl(ctx->fd, KVM_SET_SREGS, &s) < 0 ? -errno : 0;
+	return sregs_set(ctx, &s);
 }
 
 static uint64_t cr4_wanted(const struct platform *p)
@@ -244,11 +266,38 @@ static void set_tsc(struct platform_ctx *ctx)
 #endif
 }
 
+/* All state that only ring 0, or KVM, can change. */
+static int reset_machine(struct platform_ctx *ctx)
+{
+	struct kvm_vcpu_events ev = {0};
+	struct kvm_debugregs dr = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
+	int r;
+
+	ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
+	ioctl(ctx->fd, KVM_SET_DEBUGREGS, &dr);
+	r = set_xcr0(ctx);
+	if (r == 0)
+		r = set_msrs(ctx);
+	return r ? r : platform_ctx_fpu_load(ctx, NULL);
+}
+
+/* Where ring 0 executes nothing but HLT and IRETQ, a used vCPU is as it was but for the registers that
+ * travel with KVM_RUN and the vector state. From the first reset on, they do. */
+static int share_sregs(struct platform_ctx *ctx)
+{
+	if (!ctx->p->lean)
+		return 0;
+	if (ioctl(ctx->fd, KVM_GET_SREGS, &ctx->run->s.regs.sregs) < 0)
+		return -errno;
+	ctx->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	ctx->shares_sregs = true;
+	return 0;
+}
+
 /* Brings a vCPU, new or used, to the state every context starts with. */
 int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 {
 	struct kvm_vcpu_events ev = {0};
-	struct kvm_debugregs dr = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
 	struct ring_cpu *cpu = ctx->cpu;
 	uint64_t cr4 = cr4_wanted(ctx->p);
 	int r;
@@ -263,7 +312,6 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	ctx->regs.rflags = 0x202;
 	memset(&ctx->stats, 0, sizeof(ctx->stats));
 	memset(ctx->recorded, 0, sizeof(ctx->recorded));
-	memset(ctx->rip_cache, 0, sizeof(ctx->rip_cache));
 	ctx->kick = ctx->flush = 0;
 	ctx->poked = 0; /* a signal to the last owner may have come too late to be taken */
 	ctx->spurious = 0;
@@ -273,20 +321,19 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	ctx->last_call = 0;
 	memset(ctx->needs_host, 0, sizeof(ctx->needs_host));
 	ctx->flush = 1; /* a used vCPU may remember translations */
-	ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
-	ioctl(ctx->fd, KVM_SET_DEBUGREGS, &dr);
+	if (ctx->shares_sregs) {
+		if (ctx->stopped_oddly)
+			ioctl(ctx->fd, KVM_SET_VCPU_EVENTS, &ev);
+		ctx->stopped_oddly = false;
+		ctx->fpu_initial = true; /* made so by the next run, unless another comes first */
+		return kvm_vcpu_sregs(ctx, cr4, as->root);
+	}
 	r = kvm_vcpu_sregs(ctx, cr4, ctx->p->resident ? ctx->p->sentry_root : as->root);
 	if (r == 0 && ctx->p->resident)
 		r = kvm_monitor_prepare(ctx);
-	if (r < 0)
-		return r;
-	r = set_xcr0(ctx);
-	if (r < 0)
-		return r;
-	r = set_msrs(ctx);
-	if (r < 0)
-		return r;
-	return platform_ctx_fpu_load(ctx, NULL);
+	if (r == 0)
+		r = reset_machine(ctx);
+	return r ? r : share_sregs(ctx);
 }
 
 int kvm_vcpu_create(struct platform *p, struct platform_ctx **out)
@@ -346,25 +393,25 @@ void kvm_vcpu_free(struct platform_ctx *ctx)
 int kvm_vcpu_kernel_mode(struct platform_ctx *ctx)
 {
 	struct kvm_sregs s;
+	int r = sregs_get(ctx, &s);
 
-	if (ioctl(ctx->fd, KVM_GET_SREGS, &s) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	segment(&s.cs, RING_KERNEL_CS, 0xb, 0, true);
 	segment(&s.ss, RING_KERNEL_SS, 0x3, 0, false);
-	if (ioctl(ctx->fd, KVM_SET_SREGS, &s) < 0)
-		return -errno;
-	ctx->state = CTX_RING0;
-	return 0;
+	r = sregs_set(ctx, &s);
+	if (r == 0)
+		ctx->state = CTX_RING0;
+	return r;
 }
 
 int kvm_vcpu_set_root(struct platform_ctx *ctx, uint64_t root)
 {
 	struct kvm_sregs s;
+	int r = sregs_get(ctx, &s);
 
-	if (ioctl(ctx->fd, KVM_GET_SREGS, &s) < 0)
-		return -errno;
 	s.cr3 = root;
-	return ioctl(ctx->fd, KVM_SET_SREGS, &s) < 0 ? -errno : 0;
+	return r ? r : sregs_set(ctx, &s);
 }
 
 int kvm_vcpu_trap_entry(struct platform_ctx *ctx, bool on)
@@ -407,7 +454,7 @@ bool kvm_vcpu_in_user(struct platform_ctx *ctx)
 {
 	struct kvm_sregs s;
 
-	return ioctl(ctx->fd, KVM_GET_SREGS, &s) == 0 && (s.cs.selector & 3) == 3;
+	return sregs_get(ctx, &s) == 0 && (s.cs.selector & 3) == 3;
 }
 
 /* The app's bases: in the block, or in KERNEL_GS_BASE, while the sentry is in ring 0. */
@@ -415,21 +462,30 @@ uint64_t platform_ctx_fsbase(struct platform_ctx *ctx)
 {
 	if (ctx->p->resident && !ctx->live)
 		return ctx->cpu->res.app_fs;
+	if (ctx->shares_sregs)
+		return ctx->run->s.regs.sregs.fs.base;
 	return msr_get(ctx, MSR_FS_BASE);
 }
 
 uint64_t platform_ctx_gsbase(struct platform_ctx *ctx)
 {
+	if (ctx->shares_sregs)
+		return ctx->run->s.regs.sregs.gs.base;
 	return msr_get(ctx, ctx->p->resident ? MSR_KERNEL_GS : MSR_GS_BASE);
 }
 
 static int base_set(struct platform_ctx *ctx, uint32_t msr, uint64_t v)
 {
 	struct kvm_msr_entry e = {.index = msr, .data = v};
+	struct kvm_sregs *s = &ctx->run->s.regs.sregs;
 
 	if (v >= USER_END)
 		return -EPERM;
-	return msr_set(ctx, 1, &e);
+	if (!ctx->shares_sregs)
+		return msr_set(ctx, 1, &e);
+	*(msr == MSR_FS_BASE ? &s->fs.base : &s->gs.base) = v;
+	ctx->dirty_regs |= KVM_SYNC_X86_SREGS;
+	return 0;
 }
 
 int platform_ctx_set_fsbase(struct platform_ctx *ctx, uint64_t v)
