@@ -10,6 +10,9 @@
 #include "base/overflow.h"
 #include "kvm/kvm.h"
 
+/* Freed pages that a shadowing KVM may remember, before it is made to forget everything. */
+#define STALE_MAX 4096u
+
 typedef _Atomic uint64_t pte_t;
 
 /* Table pages freed by an operation: given back when no vCPU can be walking them any more. */
@@ -108,7 +111,7 @@ static void tables_release(struct platform *p, struct freed *f)
 		else
 			push(&t->stale, &t->nstale, &t->cap_stale, f->gpa[i]);
 	}
-	if (t->nstale >= 1024) {
+	if (t->nstale >= STALE_MAX) {
 		kvm_zap_everything(p);
 		while (t->nstale &&
 		       push(&t->free, &t->nfree, &t->cap_free, t->stale[t->nstale - 1]))

@@ -12,8 +12,12 @@ sentry_memory = \
 	sentry/mm.c sentry/mm.h sentry/mm_impl.h \
 	sentry/mm_advice.c sentry/mm_fault.c sentry/mm_fork.c sentry/mm_maps.c sentry/mm_smaps.c sentry/mm_move.c \
 	sentry/mm_shm.c \
+	sentry/mm_text.c \
 	sentry/pagemap.c sentry/pagemap.h \
-	sentry/pgpool.c sentry/pgpool.h \
+	sentry/extents.c sentry/extents.h \
+	sentry/pgblocks.c \
+	sentry/pgpool.c sentry/pgpool.h sentry/pgpool_int.h \
+	sentry/pgrange.c \
 	sentry/sys_mm.c \
 	sentry/vdso.c sentry/vdso.h sentry/vdso/clock.h sentry/vdso/image.S sentry/vdso/vdso_data.h \
 	sentry/vma.c

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include "sentry/file.h"
 #include "sentry/mm_impl.h"
@@ -273,16 +274,23 @@ int mm_map_file(struct vma *v, struct file *f, uint64_t off)
 {
 	int fd = host_fd(f), ret;
 	struct pgrange *r;
+	struct stat st;
 
 	if (fd < 0)
 		return fd == -1 ? -ENODEV : fd;
+	if (mm_text_get(v, f, off, &st)) {
+		v->win = v->range->at.off;
+		v->off = off;
+		v->file = file_get(f);
+		return 0;
+	}
 	ret = pgrange_create(vma_len(v), &r);
 	if (ret < 0)
 		return ret;
-	ret = host_map_fd(v, fd, r->off, r->len, off);
+	ret = host_map_fd(v, fd, r->at.off, r->at.len, off);
 	if ((ret == -EPERM || ret == -EACCES) && (v->flags & VMA_SHARED) && !(v->prot & PROT_WRITE)) {
 		v->flags &= ~(unsigned)VMA_MAYWRITE; /* sealed against writing */
-		ret = host_map_fd(v, fd, r->off, r->len, off);
+		ret = host_map_fd(v, fd, r->at.off, r->at.len, off);
 	}
 	if (ret < 0) {
 		pgrange_put(r);
@@ -291,9 +299,10 @@ int mm_map_file(struct vma *v, struct file *f, uint64_t off)
 	if (v->flags & VMA_SHARED)
 		pgrange_shared(r);
 	v->range = r;
-	v->win = r->off;
+	v->win = r->at.off;
 	v->off = off;
 	v->file = file_get(f);
+	mm_text_add(v, &st);
 	return 0;
 }
 

@@ -19,6 +19,11 @@ struct sandbox;
 /* Window page allocator; one per sandbox. limit_bytes: 0 for none. */
 int mm_global_init(struct platform *p, uint64_t limit_bytes, struct sbx_err **e);
 
+/* To be called about once a second: lets go of mapped files that nobody mapped again for a while. */
+void mm_text_age(void);
+/* The same for all of them, before the pool goes (tests). */
+void mm_text_exit(void);
+
 int mm_create(struct platform *p, struct mm **out); /* 0 or -errno */
 /* Copy for a new process: private pages are shared until one side writes to them. 0 or -errno. The
  * cost grows with the pages that are present, not with the size of the mappings. */

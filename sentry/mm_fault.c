@@ -73,13 +73,16 @@ int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 static void populate_cached(struct vma *v, uint64_t start, uint64_t end)
 {
 #ifdef MADV_POPULATE_READ
+	bool whole = end - start == v->range->at.len;
 	uint8_t *host = pgpool_host(v->win + (start - v->start));
 	uint64_t n = (end - start) >> PGPOOL_SHIFT;
 	uint8_t in[MM_EAGER_FILE / PAGE_SIZE];
 
-	if (n > sizeof(in) || mincore(host, end - start, in) < 0 || memchr(in, 0, n))
+	if (v->range->populated || n > sizeof(in) || mincore(host, end - start, in) < 0 ||
+	    memchr(in, 0, n))
 		return;
-	madvise(host, end - start, MADV_POPULATE_READ);
+	if (!madvise(host, end - start, MADV_POPULATE_READ) && whole)
+		v->range->populated = true;
 #endif
 }
 

@@ -36,13 +36,10 @@ void mm_fork_init(void)
 
 enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_t old)
 {
-	unsigned order = 0;
 	uint32_t new;
 
-	if (pgpool_alloc(&order, &new) < 0)
+	if (pgpool_alloc_copy(old, &new) < 0)
 		return MM_FAULT_NOMEM;
-	memcpy(pgpool_host((uint64_t)new << PGPOOL_SHIFT),
-	       pgpool_host((uint64_t)old << PGPOOL_SHIFT), PAGE_SIZE);
 	pagemap_set(&mm->pages, vma_index(v, page), new);
 	v->touched = true;
 	/* Complete at return, so that nothing reaches the old page when it is let go. */
@@ -56,13 +53,10 @@ enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_
 /* The child's own copy of a page that is pinned. */
 static int copy_pinned(struct mm *to, uint64_t index, uint32_t page)
 {
-	unsigned order = 0;
 	uint32_t new;
 
-	if (pgpool_alloc(&order, &new) < 0)
+	if (pgpool_alloc_copy(page, &new) < 0)
 		return -ENOMEM;
-	memcpy(pgpool_host((uint64_t)new << PGPOOL_SHIFT),
-	       pgpool_host((uint64_t)page << PGPOOL_SHIFT), PAGE_SIZE);
 	pagemap_set(&to->pages, index, new);
 	return 0;
 }
@@ -103,7 +97,7 @@ int mm_unshare_file(struct mm *mm, struct vma *v)
 	ret = pgrange_create(vma_len(v), &r);
 	if (ret < 0)
 		return ret;
-	ret = mm_host_map(v, r->off, r->len, v->off);
+	ret = mm_host_map(v, r->at.off, r->at.len, v->off);
 	if (ret < 0) {
 		pgrange_put(r);
 		return ret;
@@ -113,7 +107,7 @@ int mm_unshare_file(struct mm *mm, struct vma *v)
 	v->touched = false;
 	pgrange_put(v->range);
 	v->range = r;
-	v->win = r->off;
+	v->win = r->at.off;
 	return 0;
 }
 
@@ -165,7 +159,7 @@ static int fork_file(const struct vma *v, struct vma *n)
 	ret = pgrange_create(vma_len(v), &n->range);
 	if (ret < 0)
 		return ret;
-	n->win = n->range->off;
+	n->win = n->range->at.off;
 	ret = mm_host_map(n, n->win, vma_len(n), n->off);
 	if (!ret)
 		copy_private(v, n->win);

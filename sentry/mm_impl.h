@@ -174,6 +174,15 @@ int mm_map_file_hot(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
 enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,
 				  struct vma **v);
 
+/* ---- mm_text.c ---- */
+
+struct stat;
+/* Gives v, new and private, the range of an equal mapping of f at off that is kept, and a reference. In
+ * any case *st is what mm_text_add wants. */
+bool mm_text_get(struct vma *v, struct file *f, uint64_t off, struct stat *st);
+/* Keeps the range of v, just made, for others. */
+void mm_text_add(struct vma *v, const struct stat *st);
+
 /* ---- mm_fork.c; mm locked ---- */
 
 /* Opens what mm_fork needs of the host, before sbx is confined. */

@@ -41,25 +41,23 @@ static int regrow_file(struct vma *v, uint64_t new_len)
 
 	if (ret < 0)
 		return ret;
-	ret = mm_host_map(v, r->off + len, new_len - len, v->off + len);
+	ret = mm_host_map(v, r->at.off + len, new_len - len, v->off + len);
 	if (ret < 0) {
 		pgrange_put(r);
 		return ret;
 	}
 	/* The old place stays mapped until it is punched: no moment in which it could be taken. */
 	p = mremap(pgpool_host(v->win), len, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-		   pgpool_host(r->off));
+		   pgpool_host(r->at.off));
 	if (p == MAP_FAILED) {
 		pgrange_put(r);
 		return -ENOMEM;
 	}
 	if (v->flags & VMA_SHARED)
 		pgrange_shared(r);
-	if (!v->range->forked)
-		pgrange_punch(v->win, len);
-	pgrange_put(v->range);
+	pgrange_drop(v->range, v->win, len);
 	v->range = r;
-	v->win = r->off;
+	v->win = r->at.off;
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/list.h"
+#include "sentry/extents.h"
 #include "sentry/platform.h"
 
 #define PGPOOL_MAX_ORDER 9 /* 2 MiB */
@@ -24,12 +24,15 @@ uint8_t *pgpool_host(uint64_t off);
 /* Inverse; false when p is not inside the window. */
 bool pgpool_offset(const void *p, uint64_t *off);
 
+/* A page with one reference and a copy of the page from. 0, or -ENOMEM. */
+int pgpool_alloc_copy(uint32_t from, uint32_t *page);
+
 /* Allocates a block of at most 2^*order pages, each with one reference; *order tells how many it
  * became (less when memory is short). 0, or -ENOMEM when the memory limit is reached. */
 int pgpool_alloc(unsigned *order, uint32_t *page);
 
-/* References of single pages. A page whose last reference goes is given to nobody before the host
- * has dropped its contents, so the caller must have removed its translations. */
+/* References of single pages. A page whose last reference goes may be given to somebody else, with
+ * zeros in it, so the caller must have removed its translations. */
 void pgpool_get(uint32_t page);
 void pgpool_put(uint32_t page, uint32_t n);
 uint32_t pgpool_refs(uint32_t page);
@@ -53,15 +56,18 @@ bool pgpool_is_anon(uint64_t off);
 /* A range of the window for host file mappings: reserved and committed, PROT_NONE until the
  * owner maps into it. Reference counted; after the last put it is PROT_NONE again. */
 struct pgrange {
-	uint64_t off, len;
-	uint32_t refs; /* guarded by the pool */
+	struct extent at;
+	uint32_t refs; /* guarded by the ranges' lock */
 	bool shared;   /* holds a MAP_SHARED mapping: set with pgrange_shared */
 	bool forked;   /* several address spaces use it: it stays mapped until the last put */
-	struct list node;
+	bool populated; /* the host was made to map all of it */
 };
 int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */
 struct pgrange *pgrange_get(struct pgrange *r);
 void pgrange_put(struct pgrange *r);
+/* A put by who used [off, off+len) of the window, in r: the host's pages there go at once, unless
+ * other address spaces use r too. */
+void pgrange_drop(struct pgrange *r, uint64_t off, uint64_t len);
 /* To be called before a MAP_SHARED mapping is used through the range. */
 void pgrange_shared(struct pgrange *r);
 /* Takes a reference on the range that contains off, for pins. NULL when there is none. */

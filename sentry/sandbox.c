@@ -540,6 +540,7 @@ static void once_a_second(uint64_t now)
 		return;
 	last = now;
 	vdso_update();
+	mm_text_age();
 	if (pgpool_over_limit() && !atomic_load(&sandbox.ended))
 		out_of_memory();
 	if (!sandbox.audit)

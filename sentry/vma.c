@@ -259,11 +259,8 @@ struct vma *vma_new(uint64_t start, uint64_t end, int prot, unsigned flags, enum
 
 void vma_free(struct vma *v)
 {
-	if (v->kind == VMA_FILE && v->range) {
-		if (!v->range->forked)
-			pgrange_punch(v->win, vma_len(v));
-		pgrange_put(v->range);
-	}
+	if (v->kind == VMA_FILE && v->range)
+		pgrange_drop(v->range, v->win, vma_len(v));
 	if (v->file)
 		file_put(v->file);
 	if (v->shm)

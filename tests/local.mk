@@ -87,6 +87,7 @@ unit_tests += \
 	tests/unit/test_differential \
 	tests/unit/test_elf \
 	tests/unit/test_epoll \
+	tests/unit/test_extents \
 	tests/unit/test_fdtab \
 	tests/unit/test_fork \
 	tests/unit/test_image \
@@ -109,6 +110,7 @@ mm_fixture = tests/unit/mm_fixture.c tests/unit/mm_fixture.h \
 mm_libs = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 tests_unit_test_fork_SOURCES = tests/unit/test_fork.c $(mm_fixture)
 tests_unit_test_fork_LDADD = $(mm_libs)
+tests_unit_test_extents_LDADD = sentry/libsentry.a $(CMOCKA_LIBS)
 tests_unit_test_lockgraph_LDADD = sentry/libsentry.a $(CMOCKA_LIBS) -lpthread
 tests_unit_test_mm_SOURCES = tests/unit/test_mm.c $(mm_fixture)
 tests_unit_test_mm_LDADD = $(mm_libs)

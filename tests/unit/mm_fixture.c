@@ -59,6 +59,7 @@ void fixture_start(uint64_t limit)
 void fixture_stop(void)
 {
 	assert_int_equal(pgpool_used(), 0);
+	mm_text_exit();
 	pgpool_exit();
 	platform_destroy(&fixture_platform);
 }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -511,6 +512,94 @@ static void test_random(void **state)
 	file_put(p.file);
 }
 
+/* Pages that were used before come back as zeros, to threads that free theirs at the same time. */
+static void *use_pages(void *arg)
+{
+	struct {
+		uint32_t page;
+		unsigned order;
+		bool any;
+	} have[64] = {{0}};
+	unsigned seed = (unsigned)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		unsigned k = (unsigned)rand_r(&seed) % ARRAY_SIZE(have);
+		uint64_t *p;
+
+		if (have[k].any) {
+			pgpool_put(have[k].page, 1u << have[k].order);
+			have[k].any = false;
+			continue;
+		}
+		have[k].order = (unsigned)rand_r(&seed) % 6;
+		if (pgpool_alloc(&have[k].order, &have[k].page) < 0)
+			return arg;
+		have[k].any = true;
+		if (rand_r(&seed) % 2)
+			pgpool_populate(have[k].page, 1u << have[k].order);
+		p = (void *)pgpool_host((uint64_t)have[k].page << PGPOOL_SHIFT);
+		for (unsigned w = 0; w < PG / 8 << have[k].order; w += 64)
+			if (p[w])
+				return arg;
+		memset(p, 0xa5, PG << have[k].order);
+	}
+	for (unsigned k = 0; k < ARRAY_SIZE(have); k++)
+		if (have[k].any)
+			pgpool_put(have[k].page, 1u << have[k].order);
+	return NULL;
+}
+
+static void test_used_pages(void **state)
+{
+	pthread_t t[4];
+	void *bad;
+
+	fixture_start(32 << 20);
+	for (uintptr_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, use_pages, (void *)(i + 1)), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_join(t[i], &bad);
+		assert_null(bad);
+	}
+	fixture_stop();
+}
+
+/* Mappings of the same text share one range, unless the file changed or one is to be written. */
+static void test_text(void **state)
+{
+	struct mm *mm = *state;
+	struct file *f = fixture_file(4 * PG, O_RDWR), *g = fixture_file(4 * PG, O_RDWR);
+	uint64_t a = map(mm, 0, 4 * PG, PROT_READ, MAP_PRIVATE, f, 0);
+	uint64_t b = map(mm, 0, 4 * PG, PROT_READ, MAP_PRIVATE, f, 0);
+	uint64_t other = map(mm, 0, 4 * PG, PROT_READ, MAP_PRIVATE, g, 0);
+	uint64_t rw = map(mm, 0, 4 * PG, RW, MAP_PRIVATE, f, 0), c, off[4];
+	unsigned prot;
+
+	get_byte(mm, a);
+	get_byte(mm, b);
+	get_byte(mm, other);
+	get_byte(mm, rw);
+	assert_true(platform_lookup(mm_as(mm), a, &off[0], &prot));
+	assert_true(platform_lookup(mm_as(mm), b, &off[1], &prot));
+	assert_true(platform_lookup(mm_as(mm), other, &off[2], &prot));
+	assert_true(platform_lookup(mm_as(mm), rw, &off[3], &prot));
+	assert_true(off[0] == off[1] && off[0] != off[2] && off[0] != off[3]);
+	assert_int_equal(mm_munmap(mm, a, 4 * PG), 0);
+	put_byte(mm, rw + 10, 7);
+	assert_int_equal(mm_mprotect(mm, b, 4 * PG, RW), 0);
+	put_byte(mm, b + 10, 9);
+	assert_int_equal(pwrite(f->hostfd, "x", 1, 0), 1);
+	c = map(mm, 0, 4 * PG, PROT_READ, MAP_PRIVATE, f, 0);
+	assert_int_equal(get_byte(mm, c), 'x');
+	assert_int_not_equal(get_byte(mm, c + 10), 9);
+	for (unsigned i = 0; i < 8; i++)
+		mm_text_age();
+	assert_int_equal(get_byte(mm, c), 'x');
+	assert_int_equal(mm_munmap(mm, c, 4 * PG), 0);
+	file_put(f);
+	file_put(g);
+}
+
 static void test_memory_limit(void **state)
 {
 	struct mm *mm;
@@ -539,7 +628,8 @@ int main(void)
 		TEST(test_unexecutable), TEST(test_stack),
 		TEST(test_brk), TEST(test_limits), TEST(test_reserve), TEST(test_shared_anon),
 		TEST(test_mremap_file), TEST(test_pin), TEST(test_strings), TEST(test_maps),
-		TEST(test_random), cmocka_unit_test(test_memory_limit),
+		TEST(test_random), TEST(test_text), cmocka_unit_test(test_memory_limit),
+		cmocka_unit_test(test_used_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
