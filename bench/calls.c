@@ -1,7 +1,10 @@
 /* Micro-benchmark: nanoseconds per operation, the best round's, one line each.
- * Usage: calls [all|OPERATION] [COUNT [ROUNDS]]; `calls list` names the operations and their classes. */
+ * Usage: calls [all|OPERATION] [COUNT [ROUNDS]]; `calls list` names the operations, their
+ * classes and counts. */
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -11,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -126,6 +131,136 @@ static void op_pingpong(void)
 	pass(1);
 }
 
+/* ---- round trips with another thread or process, which sends back each byte it gets ---- */
+
+struct ends {
+	int in, out;
+};
+
+static void *echo(void *arg)
+{
+	struct ends *e = arg;
+	char byte;
+
+	while (read(e->in, &byte, 1) == 1 && write(e->out, &byte, 1) == 1)
+		;
+	return NULL;
+}
+
+static void round_trip(const struct ends *e)
+{
+	need(write(e->out, block, 1), 1);
+	need(read(e->in, block, 1), 1);
+}
+
+static void start_echo(struct ends *e, bool process)
+{
+	pthread_t t;
+
+	if (!process) {
+		need(pthread_create(&t, NULL, echo, e), 0);
+	} else if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		echo(e);
+		_exit(0);
+	}
+}
+
+static void pipe_trip(struct ends mine[2], bool process)
+{
+	int there[2], back[2];
+
+	if (!mine[0].out) {
+		if (pipe(there) || pipe(back))
+			abort();
+		mine[0] = (struct ends){back[0], there[1]};
+		mine[1] = (struct ends){there[0], back[1]};
+		start_echo(&mine[1], process);
+	}
+	round_trip(&mine[0]);
+}
+
+static void op_pipe_threads(void)
+{
+	static struct ends e[2];
+
+	pipe_trip(e, false);
+}
+
+static void op_pipe_processes(void)
+{
+	static struct ends e[2];
+
+	pipe_trip(e, true);
+}
+
+static void op_unix(void)
+{
+	static struct ends e[2];
+	int s[2];
+
+	if (!e[0].out) {
+		need(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+		e[0] = (struct ends){s[0], s[0]};
+		e[1] = (struct ends){s[1], s[1]};
+		start_echo(&e[1], false);
+	}
+	round_trip(&e[0]);
+}
+
+static void op_tcp(void)
+{
+	static struct ends e[2];
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int l, c, s, one = 1;
+
+	if (!e[0].out) {
+		l = socket(AF_INET, SOCK_STREAM, 0);
+		c = socket(AF_INET, SOCK_STREAM, 0);
+		if (bind(l, (void *)&a, len) || listen(l, 1) || getsockname(l, (void *)&a, &len) ||
+		    connect(c, (void *)&a, len) || (s = accept(l, NULL, NULL)) < 0)
+			abort();
+		setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		e[0] = (struct ends){c, c};
+		e[1] = (struct ends){s, s};
+		start_echo(&e[1], false);
+	}
+	round_trip(&e[0]);
+}
+
+/* The same by a word that two processes share. */
+static _Atomic uint32_t *shared_turn;
+
+static long shared_futex(int op, uint32_t v)
+{
+	return syscall(SYS_futex, shared_turn, op, v, NULL, NULL, 0);
+}
+
+static void shared_pass(uint32_t to)
+{
+	atomic_store(shared_turn, to);
+	shared_futex(FUTEX_WAKE, 1);
+	while (atomic_load(shared_turn) == to)
+		shared_futex(FUTEX_WAIT, to);
+}
+
+static void op_pingpong_processes(void)
+{
+	if (!shared_turn) {
+		shared_turn = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (atomic_load(shared_turn) != 1)
+				shared_futex(FUTEX_WAIT, 0);
+			for (;;)
+				shared_pass(0);
+		}
+	}
+	shared_pass(1);
+}
+
 static void *nothing(void *arg) { return arg; }
 static void op_thread(void)
 {
@@ -167,7 +302,7 @@ static void op_exec(void) { exec_child(fork()); }
 static void op_vfork_exec(void) { exec_child(vfork()); }
 
 /* class: what answers it under sbx when the sentry is in ring 0, as far as one call tells; slow and
- * big ones take long, in an emulator above all. */
+ * big ones take long, in an emulator above all; a round trip (trip) has two sides. */
 static const struct op {
 	const char *name;
 	void (*run)(void);
@@ -187,6 +322,11 @@ static const struct op {
 	{"pread 4 KiB", op_pread4k, 10000, "tier2"},
 	{"pipe write+read", op_pipe, 10000, "mixed"},
 	{"futex ping-pong", op_pingpong, 2000, "mixed"},
+	{"futex ping-pong, procs", op_pingpong_processes, 1000, "trip"},
+	{"pipe ping-pong", op_pipe_threads, 1000, "trip"},
+	{"pipe ping-pong, procs", op_pipe_processes, 1000, "trip"},
+	{"unix socket round trip", op_unix, 1000, "trip"},
+	{"TCP round trip", op_tcp, 1000, "trip"},
 	{"clock_gettime", op_clock, 1000000, "vdso"},
 	{"open+close", op_open, 5000, "mixed"},
 	{"stat", op_stat, 5000, "mixed"},
@@ -258,7 +398,7 @@ int main(int argc, char **argv)
 	}
 	for (i = list || !strcmp(which, "all"); i < NR_OPS; i++) {
 		if (list)
-			printf("%s\t%s\n", ops[i].name, ops[i].class);
+			printf("%s\t%s\t%ld\n", ops[i].name, ops[i].class, ops[i].count);
 		else if (!strcmp(which, "all") || !strcmp(which, ops[i].name))
 			printf("%s\t%.1f\n", ops[i].name,
 			       measure(&ops[i], count ? count : ops[i].count, rounds));

@@ -1,4 +1,4 @@
-bench_programs = bench/calls bench/compute bench/hlt
+bench_programs = bench/calls bench/compute bench/hlt bench/scale
 $(bench_programs): %: $(srcdir)/%.c
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) $(GUEST_CFLAGS) -o $@ $<
 CLEANFILES += $(bench_programs)

@@ -634,6 +634,7 @@ static void print_stats(void)
 {
 	const struct audit_totals *a = &sandbox.totals;
 	const struct platform_stats *s = &sandbox.stats;
+	struct rusage ru;
 
 	fprintf(stderr,
 		"sbx: calls %llu: allow %llu, deny %llu, emulate %llu, terminate %llu, "
@@ -646,6 +647,8 @@ static void print_stats(void)
 		(unsigned long long)s->tier0, (unsigned long long)s->forwarded,
 		(unsigned long long)s->exits, (unsigned long long)s->faults,
 		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
+	if (!getrusage(RUSAGE_SELF, &ru))
+		fprintf(stderr, "sbx: largest memory %ld KiB\n", ru.ru_maxrss);
 	if (platform_resident(sandbox.platform))
 		fprintf(stderr,
 			"sbx: sentry in ring 0: tier 1 %llu, requests %llu, red pills %llu, "

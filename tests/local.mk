@@ -172,7 +172,8 @@ program_tests = \
 	tests/programs/tools.t \
 	tests/programs/web.t
 # Programs of the distribution that take long or many packages; SBX_SMALL=1 leaves them out.
-big_tests =
+big_tests = \
+	tests/programs/scale.t
 kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
@@ -203,7 +204,7 @@ guest_programs = tests/trace/calls $(guest_tests) $(hostile_tests) tests/net/gat
 $(guest_programs): %: $(srcdir)/%.c
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) $(GUEST_CFLAGS) -I$(srcdir) -o $@ $<
 
-check_DATA = $(guest_programs)
+check_DATA = $(guest_programs) bench/scale
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py
