@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include "base/list.h"
 #include "sentry/task.h"
 
@@ -171,7 +172,6 @@ static int enqueue(struct task *t, struct waiter *q, struct gptr p, uint32_t val
 	r = gmem_load32(t->proc->mm, p, &now);
 	if (r || now != val)
 		return r ? r : -EAGAIN;
-	atomic_store(&t->wait_word, 0);
 	b = &buckets[bucket_of(&q->key)];
 	pthread_mutex_lock(&b->lock);
 	r = gmem_load32(t->proc->mm, p, &now);
@@ -196,6 +196,7 @@ int futex_wait(struct task *t, struct gptr p, bool shared, uint32_t val, uint32_
 	if (r)
 		return r;
 	atomic_init(&q.bucket, bucket_of(&q.key));
+	atomic_store(&t->wait_word, 0);
 	r = enqueue(t, &q, p, val);
 	if (r)
 		return r;
@@ -203,6 +204,50 @@ int futex_wait(struct task *t, struct gptr p, bool shared, uint32_t val, uint32_
 		r = task_wait(t, &t->wait_word, 0, clock, deadline);
 	while (!r && !atomic_load(&t->wait_word));
 	return dequeue(&q) ? r : 0;
+}
+
+/* Queues q[0] to q[n - 1], as far as the words are what they should be; *queued: how many. */
+static int enqueue_all(struct task *t, struct waiter *q, const struct futex_want *w, unsigned n,
+		       unsigned *queued)
+{
+	unsigned i;
+	int r;
+
+	atomic_store(&t->wait_word, 0);
+	for (i = 0; i < n; i++) {
+		q[i].bitset = FUTEX_BITSET_MATCH_ANY;
+		q[i].task = t;
+		list_init(&q[i].node);
+		*queued = i;
+		r = futex_key(t, w[i].p, w[i].shared, &q[i].key);
+		if (r)
+			return r;
+		atomic_init(&q[i].bucket, bucket_of(&q[i].key));
+		r = enqueue(t, &q[i], w[i].p, w[i].val);
+		if (r)
+			return r;
+	}
+	*queued = n;
+	return 0;
+}
+
+int futex_wait_many(struct task *t, const struct futex_want *w, unsigned n, int clock,
+		    const struct timespec *deadline)
+{
+	struct waiter *q = calloc(n, sizeof(*q));
+	unsigned queued = 0;
+	int r, woken = -1;
+
+	if (!q)
+		return -ENOMEM;
+	r = enqueue_all(t, q, w, n, &queued);
+	while (!r && !atomic_load(&t->wait_word))
+		r = task_wait(t, &t->wait_word, 0, clock, deadline);
+	while (queued--)
+		if (!dequeue(&q[queued]) && woken < 0)
+			woken = (int)queued;
+	free(q);
+	return woken >= 0 ? woken : r;
 }
 
 static void lock_two(struct bucket *a, struct bucket *b)
@@ -252,8 +297,8 @@ static int move_matching(struct bucket *from, struct bucket *to, const struct fu
 	return count;
 }
 
-int futex_requeue(struct task *t, struct gptr p, struct gptr p2, bool shared, uint32_t nwake,
-		  uint32_t nmove, bool cmp, uint32_t val)
+int futex_requeue(struct task *t, struct gptr p, bool shared, struct gptr p2, bool shared2,
+		  uint32_t nwake, uint32_t nmove, bool cmp, uint32_t val)
 {
 	struct wake_list w = {.n = 0};
 	struct futex_key k1, k2;
@@ -265,7 +310,7 @@ int futex_requeue(struct task *t, struct gptr p, struct gptr p2, bool shared, ui
 		return -EINVAL;
 	r = futex_key(t, p, shared, &k1);
 	if (!r)
-		r = futex_key(t, p2, shared, &k2);
+		r = futex_key(t, p2, shared2, &k2);
 	if (!r && cmp)
 		r = gmem_load32(t->proc->mm, p, &now);
 	if (r)

@@ -31,6 +31,7 @@ sentry_tasks = \
 	sentry/fault.c \
 	sentry/fork.c \
 	sentry/futex.c sentry/futex.h \
+	sentry/futex_pi.c \
 	sentry/hostcall.c sentry/hostcall_asm.S \
 	sentry/ipc.c sentry/ipc.h \
 	sentry/job.h \
@@ -43,6 +44,8 @@ sentry_tasks = \
 	sentry/sys_futex.c \
 	sentry/sys_job.c \
 	sentry/sys_msgq.c \
+	sentry/sys_numa.c \
+	sentry/sys_peer.c \
 	sentry/sys_proc.c \
 	sentry/sched.h sentry/sys_priority.c sentry/sys_sched.c \
 	sentry/sys_sem.c \

@@ -78,6 +78,13 @@ int mm_shmdt(struct mm *mm, uint64_t addr);
 /* Is a mapping of so many bytes more than all memory, so that it is refused? */
 bool mm_overcommits(uint64_t n);
 
+/* Memory policies of mappings (mbind), 0 to 63, for the app to read back: there is one node. 0 or
+ * -EFAULT where nothing is mapped. */
+int mm_set_policy(struct mm *mm, uint64_t addr, uint64_t len, unsigned policy);
+int mm_get_policy(struct mm *mm, uint64_t addr, unsigned *policy);
+/* Is the page at addr present? 1, 0, or -EFAULT where nothing is mapped. */
+int mm_page_present(struct mm *mm, uint64_t addr);
+
 /* What a page fault of the app means. */
 enum mm_fault_result {
 	MM_FAULT_OK,	  /* mapped now: run again */

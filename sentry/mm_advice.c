@@ -256,6 +256,47 @@ int mm_mincore(struct mm *mm, uint64_t addr, uint64_t len, struct gptr vec)
 	return 0;
 }
 
+int mm_page_present(struct mm *mm, uint64_t addr)
+{
+	uint8_t in = 0;
+
+	return addr < MM_ADDR_MAX && mincore_chunk(mm, addr & PAGE_MASK, 1, &in) == 1 ? in : -EFAULT;
+}
+
+/* ---- memory policies ---- */
+
+int mm_set_policy(struct mm *mm, uint64_t addr, uint64_t len, unsigned policy)
+{
+	uint64_t end, stop;
+	struct vma *v;
+	int ret = page_range(addr, len, EINVAL, &end);
+
+	if (ret)
+		return ret < 0 ? ret : 0;
+	pthread_mutex_lock(&mm->lock);
+	for (; !ret && addr < end; addr = stop) {
+		v = vma_at(mm, addr);
+		stop = v ? MIN(end, v->end) : end;
+		ret = v ? advise_flag(mm, v, addr, stop, policy << VMA_POLICY_SHIFT,
+				      VMA_POLICY & ~(policy << VMA_POLICY_SHIFT))
+			: -EFAULT;
+	}
+	pthread_mutex_unlock(&mm->lock);
+	return ret;
+}
+
+int mm_get_policy(struct mm *mm, uint64_t addr, unsigned *policy)
+{
+	struct vma *v;
+
+	pthread_mutex_lock(&mm->lock);
+	v = vma_at(mm, addr);
+	if (v)
+		*policy = (v->flags & VMA_POLICY) >> VMA_POLICY_SHIFT;
+	pthread_mutex_unlock(&mm->lock);
+	return v ? 0 : -EFAULT;
+}
+
 /* ---- msync ---- */
 
 /* Writes back what of [addr, end) lies in the mapping at addr; *next is where that ends. mm locked,

@@ -38,6 +38,8 @@ enum { /* vma.flags */
 	VMA_SPECIAL = 1 << 7, /* vDSO, vvar: cannot be resized or discarded */
 	VMA_DONTFORK = 1 << 8,
 	VMA_WIPEONFORK = 1 << 9,
+	VMA_POLICY_SHIFT = 16, /* what mbind said: mode and mode flags, as mm_set_policy has them */
+	VMA_POLICY = 0x3f << VMA_POLICY_SHIFT,
 };
 
 /* Pages shared by several mappings, found by page index. Locked by itself. */

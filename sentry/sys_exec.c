@@ -195,6 +195,7 @@ static void drop_old_state(struct task *t)
 	struct proc *p = t->proc;
 
 	futex_robust_exit(t);
+	futex_pi_exit(t);
 	futex_clear_tid(t);
 	t->robust_list = t->clear_child_tid = 0;
 	fdtab_close_range(p->fdtab, 0, UINT32_MAX, true);

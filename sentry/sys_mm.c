@@ -32,9 +32,10 @@ hot_path struct file *sys_mm_executes(struct task *t, const struct sysargs *a)
 {
 	struct file *f = NULL;
 
-	if ((a->nr != SYS_mmap && a->nr != SYS_mprotect) || !(A_INT(a, 2) & PROT_EXEC))
+	if ((a->nr != SYS_mmap && a->nr != SYS_mprotect && a->nr != SYS_pkey_mprotect) ||
+	    !(A_INT(a, 2) & PROT_EXEC))
 		return NULL;
-	if (a->nr == SYS_mprotect)
+	if (a->nr != SYS_mmap)
 		f = mm_unexecutable(mm_of(t), a->raw[0], a->raw[1]);
 	else if (!(A_INT(a, 3) & MAP_ANONYMOUS) && a->file[4] &&
 		 !(a->file[4]->verbs & POL_V_EXEC))
@@ -54,6 +55,24 @@ long sys_munmap(struct task *t, struct sysargs *a)
 long sys_mprotect(struct task *t, struct sysargs *a)
 {
 	return mm_mprotect(mm_of(t), a->raw[0], a->raw[1], A_INT(a, 2));
+}
+
+/* As on a processor without protection keys: there is only the default one, named -1 here. */
+long sys_pkey_mprotect(struct task *t, struct sysargs *a)
+{
+	if (A_INT(a, 3) != -1)
+		return a->raw[0] % PAGE_SIZE || a->raw[1] ? -EINVAL : 0;
+	return mm_mprotect(mm_of(t), a->raw[0], a->raw[1], A_INT(a, 2));
+}
+
+long sys_pkey_alloc(struct task *t, struct sysargs *a)
+{
+	return A_UINT(a, 0) || (A_UINT(a, 1) & ~3u) ? -EINVAL : -ENOSPC;
+}
+
+long sys_pkey_free(struct task *t, struct sysargs *a)
+{
+	return -EINVAL;
 }
 
 long sys_mremap(struct task *t, struct sysargs *a)

@@ -45,6 +45,7 @@ void task_inherit(struct task *t, struct task *n, const struct clone_req *r)
 	memcpy(n->cpus, t->cpus, sizeof(n->cpus));
 	sched_inherit(t, n);
 	n->timer_slack_ns = n->timer_slack_default_ns = t->timer_slack_ns;
+	n->mempolicy = t->mempolicy;
 	if (!(r->flags & CLONE_VM) || (r->flags & CLONE_VFORK)) {
 		n->sig->alt_sp = t->sig->alt_sp;
 		n->sig->alt_size = t->sig->alt_size;

@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/times.h>
+#include <sys/timex.h>
+#include <unistd.h>
 #include "sentry/sys.h"
 #include "sentry/timer.h"
 #include "sentry/vdso.h"
@@ -131,6 +133,38 @@ long sys_time(struct task *t, struct sysargs *a)
 	if (a->raw[0] && gmem_write(t->proc->mm, A_PTR(a, 0), &now, sizeof(now)))
 		return -EFAULT;
 	return now;
+}
+
+/* The host's clock as it is kept; it cannot be changed from here. */
+static long do_adjtimex(struct task *t, struct gptr p)
+{
+	struct timex tx, now = {0};
+	int state;
+
+	if (gmem_read(t->proc->mm, &tx, p, sizeof(tx)))
+		return -EFAULT;
+	if (tx.modes && tx.modes != ADJ_OFFSET_SS_READ)
+		return -EPERM;
+	state = (int)syscall(SYS_adjtimex, &now);
+	if (state < 0)
+		return -errno;
+	now.modes = tx.modes;
+	return gmem_write(t->proc->mm, p, &now, sizeof(now)) ? -EFAULT : state;
+}
+
+long sys_adjtimex(struct task *t, struct sysargs *a)
+{
+	return do_adjtimex(t, A_PTR(a, 0));
+}
+
+long sys_clock_adjtime(struct task *t, struct sysargs *a)
+{
+	int clock = A_INT(a, 0);
+	uint64_t ns;
+
+	if (clock == CLOCK_REALTIME)
+		return do_adjtimex(t, A_PTR(a, 1));
+	return clock_read(t, clock, &ns) || clock < 0 ? -EINVAL : -EOPNOTSUPP;
 }
 
 /* ---- sleeping ---- */

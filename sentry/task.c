@@ -236,6 +236,7 @@ static void task_exit(struct task *t)
 	t->exiting = true;
 	if (!atomic_load(&sandbox.ended)) {
 		futex_robust_exit(t);
+		futex_pi_exit(t);
 		futex_clear_tid(t);
 	}
 	timers_task_exit(t);

@@ -134,6 +134,8 @@ struct task {
 	int nice, sched_policy, ioprio;
 	bool sched_reset_on_fork;
 	unsigned timer_slack_ns, timer_slack_default_ns;
+	bool pi_gone;	    /* futex_pi_exit has been; guarded by the lock of futex_pi.c */
+	unsigned mempolicy; /* of set_mempolicy: sys_numa.c */
 };
 
 /* The task whose host thread this is. */

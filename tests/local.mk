@@ -28,6 +28,7 @@ guest_tests = \
 	tests/guest/fork \
 	tests/guest/forkedge \
 	tests/guest/futexes \
+	tests/guest/futex_pi \
 	tests/guest/hello \
 	tests/guest/jobs \
 	tests/guest/limits \
@@ -44,6 +45,7 @@ guest_tests = \
 	tests/guest/net_udp \
 	tests/guest/net_unix \
 	tests/guest/outside \
+	tests/guest/peers \
 	tests/guest/pidfd \
 	tests/guest/proc_files \
 	tests/guest/pty_job \
