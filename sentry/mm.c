@@ -460,6 +460,14 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 	return at;
 }
 
+/* The sizes of huge pages on x86-64: the default, 2 MiB, 1 GiB. */
+static bool huge_size_known(int flags)
+{
+	unsigned log = (unsigned)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+	return !log || log == 21 || log == 30;
+}
+
 int64_t mm_mmap(struct mm *mm, uint64_t addr, uint64_t len, int prot, int flags, struct file *f,
 		uint64_t off)
 {
@@ -467,8 +475,10 @@ int64_t mm_mmap(struct mm *mm, uint64_t addr, uint64_t len, int prot, int flags,
 
 	if (off % PAGE_SIZE || !len)
 		return -EINVAL;
+	if (flags & MAP_HUGETLB && f)
+		return -EINVAL; /* not a file of huge pages */
 	if (flags & MAP_HUGETLB)
-		return f ? -EINVAL : -ENOMEM;
+		return f || !huge_size_known(flags) ? -EINVAL : -ENOMEM;
 	if (len > MM_ADDR_MAX)
 		return -ENOMEM;
 	len = ALIGN_UP(len, PAGE_SIZE);

@@ -301,7 +301,7 @@ long sys_rt_sigqueueinfo(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	p = proc_by_pid(pid);
 	if (!p)
-		return -ESRCH;
+		return pid == 1 ? -EPERM : -ESRCH;
 	r = kill_one(p, sig, &info);
 	proc_put(p);
 	return r;

@@ -117,7 +117,7 @@ static long do_wait(struct task *t, struct wait *w)
 {
 	struct proc *p = t->proc;
 	uint32_t seen;
-	int r;
+	int r, late;
 
 	for (;;) {
 		seen = atomic_load(&p->child_event);
@@ -125,8 +125,10 @@ static long do_wait(struct task *t, struct wait *w)
 		if (r || (w->options & WNOHANG))
 			return r;
 		r = task_wait(t, &p->child_event, seen, CLOCK_MONOTONIC, NULL);
-		if (r)
-			return r;
+		if (r) { /* the event that SIGCHLD tells of comes before the signal */
+			late = look(p, w);
+			return late ? late : r;
+		}
 	}
 }
 

@@ -158,13 +158,20 @@ static int enter(struct tnode *dir, const char *name, struct tnode *n)
 	return r;
 }
 
+/* Do n's permissions let the app do this (R_OK ...)? 0 or -EACCES; root and set-up may do all. */
+static int permit(struct vnode *n, int mode)
+{
+	return current && current->proc->uid ? vfs_access(current, n, mode) : 0;
+}
+
 /* Makes a node and enters it; target is for symlinks, taken over. */
 static int make(struct vnode *dir, const char *name, mode_t mode, dev_t dev, char *target)
 {
 	struct tnode *d = tnode_of(dir), *n;
-	int r;
+	int r = permit(dir, W_OK | X_OK);
 
-	r = tmpfs_node_new(d->fs, dir->mnt, mode, &n);
+	if (!r)
+		r = tmpfs_node_new(d->fs, dir->mnt, mode, &n);
 	if (r) {
 		free(target);
 		return r;
@@ -189,9 +196,13 @@ static int tmpfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
 {
 	struct tnode *d = tnode_of(dir);
 	struct tentry *e;
+	int r;
 
 	if (!S_ISDIR(dir->type))
 		return -ENOTDIR;
+	r = permit(dir, X_OK);
+	if (r)
+		return r;
 	pthread_mutex_lock(&d->fs->lock);
 	e = tmpfs_dir_find(d, name);
 	if (e)
@@ -203,7 +214,13 @@ static int tmpfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
 static int tmpfs_open(struct task *t, struct vnode *node, unsigned flags, struct file **out)
 {
 	struct tnode *n = tnode_of(node);
+	int r = 0;
 
+	if (!(flags & O_PATH))
+		r = permit(node, ((flags & O_ACCMODE) != O_WRONLY ? R_OK : 0) |
+				       ((flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY ? W_OK : 0));
+	if (r)
+		return r;
 	if (S_ISDIR(node->type))
 		return tmpfs_dir_open(n, flags, out);
 	if (S_ISREG(node->type) || (flags & O_PATH))
@@ -218,9 +235,10 @@ static int tmpfs_create(struct task *t, struct vnode *dir, const char *name, mod
 {
 	struct tnode *d = tnode_of(dir), *n;
 	struct file *f;
-	int r;
+	int r = permit(dir, W_OK | X_OK);
 
-	r = tmpfs_node_new(d->fs, dir->mnt, S_IFREG | (mode & 07777), &n);
+	if (!r)
+		r = tmpfs_node_new(d->fs, dir->mnt, S_IFREG | (mode & 07777), &n);
 	if (r)
 		return r;
 	r = tmpfs_data_open(n, flags & ~(unsigned)O_TRUNC, &f);
@@ -262,10 +280,10 @@ static int tmpfs_symlink(struct vnode *dir, const char *name, const char *target
 static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 {
 	struct tnode *n = tnode_of(node), *d = tnode_of(dir);
-	int r;
+	int r = permit(dir, W_OK | X_OK);
 
-	if (S_ISDIR(node->type))
-		return -EPERM;
+	if (r || S_ISDIR(node->type))
+		return r ? r : -EPERM;
 	pthread_mutex_lock(&d->fs->lock);
 	if (!d->nlink || (!n->nlink && !n->linkable))
 		r = -ENOENT;
@@ -303,8 +321,10 @@ static int tmpfs_unlink(struct vnode *dir, const char *name, bool rmdir)
 {
 	struct tnode *d = tnode_of(dir), *gone = NULL;
 	struct tentry *e;
-	int r = 0;
+	int r = permit(dir, W_OK | X_OK);
 
+	if (r)
+		return r;
 	pthread_mutex_lock(&d->fs->lock);
 	e = tmpfs_dir_find(d, name);
 	if (!e)
@@ -440,6 +460,10 @@ static int tmpfs_rename(struct vnode *from, const char *name, struct vnode *to, 
 		return -EINVAL;
 	if ((flags & RENAME_NOREPLACE) && (flags & RENAME_EXCHANGE))
 		return -EINVAL;
+	r = permit(from, W_OK | X_OK);
+	r = r ? r : permit(to, W_OK | X_OK);
+	if (r)
+		return r;
 	pthread_mutex_lock(&sd->fs->lock);
 	r = rename_locked(sd, name, dd, newname, flags, &gone);
 	pthread_mutex_unlock(&sd->fs->lock);

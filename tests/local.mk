@@ -167,6 +167,7 @@ program_tests = \
 	tests/net/gate.t \
 	tests/net/netlink.t \
 	tests/programs/pty.t \
+	tests/programs/modes.t \
 	tests/programs/python.t \
 	tests/programs/shell.t \
 	tests/programs/system.t \

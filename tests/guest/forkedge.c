@@ -1,4 +1,5 @@
 /* Corners of fork: pages that were never written, pages that a call is reading, siblings. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -126,8 +127,40 @@ static void sibling(void)
 	printf("both children: %d, other signals %d\n", codes, usr1);
 }
 
+static void caught(int sig)
+{
+}
+
+/* The end of a child that SIGCHLD tells of ends a wait with its answer, not with EINTR. */
+static void wait_and_sigchld(void)
+{
+	struct sigaction act = {.sa_handler = caught};
+	int pid, r, status = 0;
+
+	sigaction(SIGCHLD, &act, NULL);
+	pid = fork();
+	if (!pid) {
+		usleep(50000);
+		_exit(3);
+	}
+	r = waitpid(-1, &status, 0);
+	printf("wait %d status %d\n", r == pid, WEXITSTATUS(status));
+	act.sa_flags = SA_NOCLDWAIT;
+	sigaction(SIGCHLD, &act, NULL);
+	pid = fork();
+	if (!pid) {
+		usleep(50000);
+		_exit(3);
+	}
+	errno = 0;
+	r = waitpid(-1, &status, 0);
+	printf("nobody to wait for: %d %s\n", r, strerrorname_np(errno));
+	signal(SIGCHLD, SIG_DFL);
+}
+
 int main(void)
 {
+	wait_and_sigchld();
 	never_written();
 	read_in_progress();
 	sibling();
