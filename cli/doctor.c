@@ -144,12 +144,15 @@ static void print_facts(const struct kvm_facts *f)
 	    f->fsgsbase_unlisted && f->fsgsbase ? "; not announced, but tried and there" : "");
 	row("CPUID", f->cpuid_native ? "not trapped: programs see the host's" : "filtered");
 	row("protections", "SMEP %s, SMAP %s, UMIP %s", yes(f->smep), yes(f->smap), yes(f->umip));
-	if (f->tsc_shared)
+	if (f->tsc_shared && f->tsc_invariant)
 		row("clock", "the TSC is the host's, %llu.%03llu MHz: time is read without a call",
 		    (unsigned long long)f->tsc_khz / 1000, (unsigned long long)f->tsc_khz % 1000);
-	else
+	else if (f->tsc_shared)
 		row("clock",
-		    "the TSC is no steady clock, or not the host's: time takes a system call");
+		    "the TSC is the host's; the CPU does not say that it is steady: time is read without a "
+		    "call once it has proved so");
+	else
+		row("clock", "the TSC is not the host's: time takes a system call");
 	row("start-up", "%u us to create and probe the machine", f->probe_us);
 }
 

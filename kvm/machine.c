@@ -305,6 +305,11 @@ bool platform_tsc_shared(const struct platform *p, uint64_t *khz)
 	return p->facts.tsc_shared;
 }
 
+bool platform_tsc_invariant(const struct platform *p)
+{
+	return p->facts.tsc_invariant;
+}
+
 int platform_ctx_create(struct platform *p, struct platform_as *as, void *tag,
 			struct platform_ctx **out)
 {

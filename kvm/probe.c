@@ -156,7 +156,8 @@ static int probe_features(struct platform_ctx *ctx, struct platform_event *ev, s
 	return 0;
 }
 
-/* A TSC that stops or changes its rate is no clock, whoever reads it. */
+/* A TSC that stops or changes its rate is no clock, whoever reads it. In virtual machines it is often a good
+ * one though the CPU does not say so. */
 static bool invariant_tsc(void)
 {
 	unsigned a, b, c, d;
@@ -177,8 +178,9 @@ static int probe_run(struct platform_ctx *ctx, struct sbx_err **e)
 		return -1;
 	f->tsc_shared = ctx->regs.r12 >= before && ctx->regs.r12 <= rdtsc();
 	f->tsc_khz = (uint64_t)ioctl(ctx->fd, KVM_GET_TSC_KHZ, 0);
-	if ((int64_t)f->tsc_khz <= 0 || !invariant_tsc())
+	if ((int64_t)f->tsc_khz <= 0)
 		f->tsc_shared = false;
+	f->tsc_invariant = invariant_tsc();
 	f->syscall_entry = !ctx->entry_fault;
 	if (ctx->regs.rbx != 1)
 		return sbx_err_set(e, "KVM on this machine shows the guest wrong memory");

@@ -21,7 +21,8 @@ struct kvm_facts {
 	bool cpuid_native;			/* CPUID is not trapped: apps see the host's */
 	uint64_t xcr0;
 	size_t xsave_size;
-	bool tsc_shared;
+	bool tsc_shared;	  /* the guest reads the values that the host reads */
+	bool tsc_invariant; /* and the CPU says that it has one rate and never stops */
 	uint64_t tsc_khz;
 	bool tier0;	   /* ring 0 answers what it can; decided by the probe */
 	unsigned ring0_ps; /* picoseconds for one ring-0 instruction */

@@ -155,6 +155,9 @@ size_t platform_fpu_size(const struct platform *p);
  * frequency. */
 bool platform_tsc_shared(const struct platform *p, uint64_t *khz);
 
+/* The CPU says that its TSC has one rate and never stops (CPUID 0x80000007, EDX bit 8). */
+bool platform_tsc_invariant(const struct platform *p);
+
 /* ---- window ---- */
 
 /* Base address and size of the window: reserved PROT_NONE; the sentry maps into it with MAP_FIXED. */

@@ -12,6 +12,7 @@
 #include "sentry/ready.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
+#include "sentry/vdso.h"
 
 #define NSEC	  1000000000ull
 #define SETS_MAX  65536 /* descriptors that select looks at */
@@ -26,10 +27,7 @@
 
 uint64_t ready_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NSEC + ts.tv_nsec;
+	return vdso_now(CLOCK_MONOTONIC);
 }
 
 uint64_t ready_deadline(uint64_t ns)

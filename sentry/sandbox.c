@@ -46,10 +46,7 @@ struct host_state { /* what sbx was started with */
 
 static uint64_t mono_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+	return vdso_now(CLOCK_MONOTONIC);
 }
 
 void sandbox_wake(void)
@@ -614,6 +611,10 @@ static void housekeep(struct host_state *h)
 		now = mono_ns();
 		once_a_second(now);
 		next = check_limits(now);
+		if (vdso_on_trial()) {
+			vdso_update();
+			next = MIN(next, now + VDSO_TRIAL_NS);
+		}
 		at = run_processes(now);
 		next = MIN(next, at);
 		ts.tv_sec = (time_t)((next > now ? next - now : 0) / NSEC);

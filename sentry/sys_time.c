@@ -9,7 +9,6 @@
 #include "sentry/sys.h"
 #include "sentry/timer.h"
 #include "sentry/vdso.h"
-#include "sentry/vdso/clock.h"
 
 #define CLOCK_MAX_ID	CLOCK_TAI
 #define CPUCLOCK_THREAD 4
@@ -48,14 +47,12 @@ int clock_read(struct task *t, int clock, uint64_t *ns)
 
 	if (clock < 0)
 		return dynamic_clock(t, clock, ns);
-	/* what the vDSO says of the coarse clocks, so that time does not go back from one to the other */
-	if ((clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE) && vdso_page_data() &&
-	    vdso_clock_ns(vdso_page_data(), clock, ns))
-		return 0;
 	if (clock == CLOCK_THREAD_CPUTIME_ID)
 		*ns = task_cpu_ns(t);
 	else if (clock == CLOCK_PROCESS_CPUTIME_ID)
 		*ns = proc_cpu_ns(t->proc);
+	else if (vdso_read(clock, ns)) /* as the app does: from one to the other time does not go back */
+		return 0;
 	else if (clock > CLOCK_MAX_ID || clock_gettime(clock, &ts))
 		return -EINVAL;
 	else

@@ -14,15 +14,15 @@
 #include <unistd.h>
 #include "sentry/notify.h"
 #include "sentry/task.h"
+#include "sentry/vdso.h"
 
 static const struct vnode_ops tmpfs_ops;
 
 struct timespec tmpfs_now(void)
 {
-	struct timespec ts;
+	uint64_t ns = vdso_now(CLOCK_REALTIME);
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts;
+	return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 }
 
 int tmpfs_charge(struct tmpfs *fs, uint64_t n)

@@ -15,12 +15,16 @@
 #define JUMP_NS	     10000000ll	     /* a larger lag is jumped over */
 #define RATE_MIN_NS  100000000ull    /* a shorter interval says little about the rate */
 #define OFFSET_NOISE 2000ll	     /* smaller changes of an offset are measuring errors */
+#define TRIAL_AGREE  3		     /* measurements in turn that must agree on the rate */
+#define TRIAL_PPM    100	     /* to this */
+#define TRIAL_MAX    20		     /* measurements, after which a trial has time */
 
 extern const uint8_t vdso_image[], vdso_image_end[];
 
 /* The host's clocks at one moment. */
 struct sample {
 	uint64_t tsc, mono, raw, real, boot;
+	uint64_t width; /* of the reading of mono: ns that it may be off */
 };
 
 static struct {
@@ -30,6 +34,8 @@ static struct {
 	uint64_t text_len;
 	struct sample last;
 	uint64_t mono_rate, raw_rate; /* the host's own, ns per tick times 2^32 */
+	bool invariant;		      /* says the CPU */
+	unsigned agreed, trials;
 } vdso = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- measuring ---- */
@@ -42,8 +48,13 @@ static uint64_t now(clockid_t clock)
 	return (uint64_t)ts.tv_sec * VDSO_NS + (uint64_t)ts.tv_nsec;
 }
 
-/* Reads clock between two readings of the TSC; *tsc is their middle. */
-static uint64_t sample_clock(clockid_t clock, uint64_t *tsc)
+static uint64_t ticks_to_ns(uint64_t ticks, uint64_t rate)
+{
+	return (uint64_t)(((unsigned __int128)ticks * rate) >> 32);
+}
+
+/* Reads clock between two readings of the TSC; *tsc is their middle, *width the ticks between them. */
+static uint64_t sample_clock(clockid_t clock, uint64_t *tsc, uint64_t *width)
 {
 	uint64_t best = UINT64_MAX, value = 0;
 
@@ -56,26 +67,23 @@ static uint64_t sample_clock(clockid_t clock, uint64_t *tsc)
 		*tsc = before + best / 2;
 		value = v;
 	}
+	*width = best;
 	return value;
-}
-
-static uint64_t ticks_to_ns(uint64_t ticks, uint64_t rate)
-{
-	return (uint64_t)(((unsigned __int128)ticks * rate) >> 32);
 }
 
 /* All clocks, brought to the moment of the monotonic one. */
 static struct sample take_sample(void)
 {
 	struct sample s;
-	uint64_t tsc;
+	uint64_t tsc, width;
 
-	s.mono = sample_clock(CLOCK_MONOTONIC, &s.tsc);
-	s.raw = sample_clock(CLOCK_MONOTONIC_RAW, &tsc);
+	s.mono = sample_clock(CLOCK_MONOTONIC, &s.tsc, &width);
+	s.width = ticks_to_ns(width, vdso.mono_rate);
+	s.raw = sample_clock(CLOCK_MONOTONIC_RAW, &tsc, &width);
 	s.raw -= ticks_to_ns(tsc - s.tsc, vdso.raw_rate);
-	s.real = sample_clock(CLOCK_REALTIME, &tsc);
+	s.real = sample_clock(CLOCK_REALTIME, &tsc, &width);
 	s.real -= ticks_to_ns(tsc - s.tsc, vdso.mono_rate);
-	s.boot = sample_clock(CLOCK_BOOTTIME, &tsc);
+	s.boot = sample_clock(CLOCK_BOOTTIME, &tsc, &width);
 	s.boot -= ticks_to_ns(tsc - s.tsc, vdso.mono_rate);
 	return s;
 }
@@ -93,9 +101,12 @@ static uint64_t slew(uint64_t shown, uint64_t host, uint64_t rate)
 	return (uint64_t)((__int128)rate + delta);
 }
 
-/* What a clock is to show at the new base: what it shows now, unless it lags by far. */
-static uint64_t continue_from(uint64_t shown, uint64_t host)
+/* What a clock is to show at the new base: what it shows now, unless it lags by far. One that nobody reads yet
+ * begins so late that it is not behind the host's, as who reads it will have read that before. */
+static uint64_t continue_from(uint64_t shown, uint64_t host, uint64_t width)
 {
+	if (!vdso.data->usable)
+		return host + width;
 	return (int64_t)(host - shown) > JUMP_NS ? host : shown;
 }
 
@@ -106,6 +117,16 @@ static uint64_t fit_offset(uint64_t old, uint64_t new)
 	return diff > OFFSET_NOISE || diff < -OFFSET_NOISE ? new : old;
 }
 
+/* Has the TSC run since the last sample as it did before that? */
+static void judge_rate(uint64_t ticks, uint64_t ns, uint64_t slack)
+{
+	int64_t off = (int64_t)(ticks_to_ns(ticks, vdso.mono_rate) - ns);
+
+	slack += ns / 1000000 * TRIAL_PPM;
+	vdso.agreed = off <= (int64_t)slack && off >= -(int64_t)slack ? vdso.agreed + 1 : 0;
+	vdso.trials++;
+}
+
 /* The host's rates since the last sample. */
 static void measure_rates(const struct sample *s)
 {
@@ -113,6 +134,8 @@ static void measure_rates(const struct sample *s)
 
 	if (s->tsc <= vdso.last.tsc || s->mono - vdso.last.mono < RATE_MIN_NS)
 		return;
+	if (!vdso.invariant)
+		judge_rate(ticks, s->mono - vdso.last.mono, s->width + vdso.last.width);
 	vdso.mono_rate =
 		(uint64_t)(((unsigned __int128)(s->mono - vdso.last.mono) << 32) / ticks);
 	vdso.raw_rate = (uint64_t)(((unsigned __int128)(s->raw - vdso.last.raw) << 32) / ticks);
@@ -140,11 +163,11 @@ static void publish(const struct sample *s)
 	new->tsc_base = vdso_tsc();
 	host = s->mono + ticks_to_ns(new->tsc_base - s->tsc, vdso.mono_rate);
 	shown = shown_at(old, new->tsc_base, old->mono_base, old->mono_mult);
-	new->mono_base = continue_from(shown, host);
+	new->mono_base = continue_from(shown, host, s->width);
 	new->mono_mult = slew(new->mono_base, host, vdso.mono_rate);
 	host = s->raw + ticks_to_ns(new->tsc_base - s->tsc, vdso.raw_rate);
 	shown = shown_at(old, new->tsc_base, old->raw_base, old->raw_mult);
-	new->raw_base = continue_from(shown, host);
+	new->raw_base = continue_from(shown, host, s->width);
 	new->raw_mult = slew(new->raw_base, host, vdso.raw_rate);
 	__atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
 }
@@ -160,8 +183,27 @@ void vdso_update(void)
 		publish(&s);
 		if (s.mono - vdso.last.mono >= RATE_MIN_NS)
 			vdso.last = s;
+		__atomic_store_n(&vdso.data->usable, vdso.invariant || vdso.agreed >= TRIAL_AGREE,
+				 __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&vdso.lock);
+}
+
+bool vdso_on_trial(void)
+{
+	return vdso.data && !vdso.data->usable && vdso.trials < TRIAL_MAX;
+}
+
+bool vdso_read(clockid_t clock, uint64_t *ns)
+{
+	return vdso.data && vdso_clock_ns(vdso.data, clock, ns);
+}
+
+uint64_t vdso_now(clockid_t clock)
+{
+	uint64_t ns;
+
+	return vdso_read(clock, &ns) ? ns : now(clock);
 }
 
 /* ---- set-up ---- */
@@ -195,7 +237,7 @@ static void first_set(uint64_t khz)
 		.boot_offset = s->boot - s->mono,
 	};
 	d->seq = 0;
-	__atomic_store_n(&d->usable, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->usable, vdso.invariant, __ATOMIC_RELEASE);
 }
 
 /* A shared object of n fresh pages; *host is their address. */
@@ -241,6 +283,8 @@ int vdso_init(struct platform *p, struct sbx_err **e)
 	memcpy(text, vdso_image, len);
 	vdso.text_len = ALIGN_UP(len, PAGE_SIZE);
 	vdso.data = (struct vdso_data *)(void *)data;
+	vdso.invariant = platform_tsc_invariant(p);
+	vdso.agreed = vdso.trials = 0;
 	first_set(khz);
 	return 0;
 }

@@ -30,6 +30,7 @@ struct platform_ctx {
 
 size_t fake_window_size;
 uint64_t fake_tsc_khz;
+bool fake_tsc_variable;
 unsigned fake_maps, fake_unmaps, fake_protects, fake_commits;
 
 int platform_create(const struct platform_opts *opts, struct platform **out, struct sbx_err **e)
@@ -81,6 +82,11 @@ size_t platform_fpu_size(const struct platform *p)
 bool platform_resident(const struct platform *p)
 {
 	return false;
+}
+
+bool platform_tsc_invariant(const struct platform *p)
+{
+	return !fake_tsc_variable;
 }
 
 bool platform_tsc_shared(const struct platform *p, uint64_t *khz)

@@ -10,6 +10,7 @@ extern size_t fake_window_size;
 
 /* What platform_tsc_shared tells; 0 (the default): not shared. */
 extern uint64_t fake_tsc_khz;
+extern bool fake_tsc_variable; /* platform_tsc_invariant: not */
 
 /* Reads or writes through an address space as the app's processor would: false on a page fault. */
 bool fake_access(struct platform_as *as, uint64_t va, void *buf, size_t n, bool write);

@@ -74,6 +74,34 @@ static void test_clocks(void **state)
 	assert_false(vdso_clock_ns(vdso_page_data(), -6, &v));
 }
 
+/* A TSC that the CPU does not call steady is read only after measurements agreed, and not behind the clock
+ * that was read before; one that changes its rate no longer. */
+static void test_trial(void **state)
+{
+	struct sbx_err *e = NULL;
+	uint64_t v, before;
+	int rounds = 0;
+
+	vdso_exit();
+	fake_tsc_variable = true;
+	assert_int_equal(vdso_init(fixture_platform, &e), 0);
+	assert_false(vdso_read(CLOCK_MONOTONIC, &v));
+	while (vdso_on_trial()) {
+		usleep(VDSO_TRIAL_NS / 1000);
+		before = vdso_now(CLOCK_MONOTONIC);
+		vdso_update();
+		assert_in_range(++rounds, 1, 20);
+	}
+	assert_in_range(rounds, 3, 20);
+	assert_true(vdso_read(CLOCK_MONOTONIC, &v));
+	assert_true(v >= before);
+	assert_in_range(off_by(CLOCK_MONOTONIC), 0, SLACK_NS);
+	assert_false(vdso_read(CLOCK_PROCESS_CPUTIME_ID, &v));
+	fake_tsc_variable = false;
+	vdso_exit();
+	assert_int_equal(vdso_init(fixture_platform, &e), 0);
+}
+
 static void test_mapping(void **state)
 {
 	struct mm *mm = fixture_mm(), *other = fixture_mm();
@@ -123,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_trial),
 		cmocka_unit_test(test_mapping),
 	};
 
