@@ -123,9 +123,11 @@ sentry_net = \
 	sentry/net.h \
 	sentry/net_addr.c \
 	sentry/net_cmsg.c \
+	sentry/net_cred.c sentry/net_cred.h \
 	sentry/net_gate.c \
 	sentry/net_name.c \
 	sentry/net_opt.c \
+	sentry/net_rights.c \
 	sentry/netif.c sentry/netif.h \
 	sentry/netif_ioctl.c \
 	sentry/netlink.c sentry/netlink.h \

@@ -35,9 +35,19 @@ struct sock {
 	atomic_bool peer_inside; /* the peer is a socket of this sandbox */
 	struct net_name *name;	 /* unix: the name it is bound to, or NULL; net_name.c */
 	struct netlink *netlink; /* AF_NETLINK: what else there is; netlink.c */
+	/* unix: who is there; guarded by net_lock, see net_cred.h. */
+	struct file *file; /* whose priv this is */
+	struct net_link *link;
+	int side;
+	bool has_peer, listening, has_last;
+	struct ucred peer, to_be_peer, self; /* self: who connected it */
+	struct ucred last_from;		     /* stream: sender of what was read last */
+	atomic_bool passcred, passpidfd;
+	unsigned in_flight; /* tokens that hold its file */
+	bool marked;	    /* of net_rights_closed */
 };
 
-extern const struct file_ops file_sock_ops, file_netlink_ops;
+extern const struct file_ops file_sock_ops, file_unix_ops, file_netlink_ops;
 
 /* The socket behind f, or NULL when f is something else. */
 struct sock *net_sock(const struct file *f);
@@ -100,6 +110,7 @@ struct net_name {
 	struct sockaddr_un host, app;
 	socklen_t host_len, app_len;
 	struct mount *mnt; /* bound in a file system of the sentry: ino is its node there */
+	struct sock *owner;
 	int dirfd;	   /* bound in the host's: the N of "/proc/self/fd/N/..."; else -1 */
 	dev_t dev;	   /* bound in the host's: dev and ino of the node */
 	uint64_t ino;
@@ -117,6 +128,20 @@ int net_name_bind(struct task *t, struct file *f, struct net_target *target);
 /* Rewrites a host's unix address into what the app is to see. */
 void net_name_translate(struct sockaddr_storage *ss, socklen_t *len);
 
+/* Binds an unbound unix socket to a free abstract name. 0 or -errno. */
+int net_name_autobind(struct task *t, struct file *f);
+
+/* A name for the host only, told from others by net_name_is_hidden, which gives its text back. */
+void net_name_hidden(const char *text, size_t len, struct sockaddr_un *host, socklen_t *host_len);
+bool net_name_is_hidden(const struct sockaddr_storage *ss, socklen_t len, char *text, size_t size);
+
+/* The socket of the sandbox that the host knows as ss, or NULL. net_lock held. */
+struct sock *net_name_owner(const struct sockaddr_storage *ss, socklen_t len);
+
+/* Does a socket of this type listen, in here, at a target that net_name_connect has filled? Then *c is
+ * who called listen. */
+bool net_name_listener(const struct net_target *target, int type, struct ucred *c);
+
 /* Forgets the name of a socket that goes away. */
 void net_name_release(struct net_name **name);
 
@@ -127,6 +152,7 @@ void net_name_release(struct net_name **name);
 struct net_rights {
 	int fd[NET_RIGHTS_MAX]; /* host descriptors that stand for them */
 	unsigned n;
+	bool named; /* the app said who it is */
 };
 void net_rights_done(struct net_rights *r);
 
@@ -134,14 +160,21 @@ void net_rights_done(struct net_rights *r);
 void net_rights_sweep(void);
 
 /* Translates the app's control data (copied in: len bytes at in) for the host: descriptors into
- * tokens, credentials checked. out has room for NET_CMSG_MAX. Bytes of out, or -errno. */
-ssize_t net_cmsg_send(struct task *t, const struct sock *s, bool inside, const void *in, size_t len,
+ * tokens, credentials checked and left out. out has room for NET_CMSG_MAX. Bytes of out, or -errno. */
+ssize_t net_cmsg_send(struct task *t, struct sock *s, bool inside, const void *in, size_t len,
 		      void *out, struct net_rights *r);
 
-/* Translates what the host delivered into at most out_max bytes for the app; installs descriptors.
+/* Adds to used bytes at out who sends: NET_IDENTITY_SPACE bytes at most. Bytes of out, or -errno. */
+#define NET_IDENTITY_SPACE (CMSG_SPACE(sizeof(int)) + 8)
+ssize_t net_cmsg_identify(struct task *t, void *out, size_t used);
+
+/* Translates what the host delivered to s into at most out_max bytes for the app; installs descriptors.
  * *flags gets MSG_CTRUNC when something did not fit or was not from this sandbox. */
-size_t net_cmsg_recv(struct task *t, struct msghdr *host, void *out, size_t out_max, bool cloexec,
-		     int *flags);
+size_t net_cmsg_recv(struct task *t, struct sock *s, struct msghdr *host, void *out, size_t out_max,
+		     bool cloexec, int *flags);
+
+/* write(2) to a unix socket that must say who writes, or to any other. Bytes or -errno. */
+ssize_t net_unix_write(struct task *t, struct file *f, const struct iovec *iov, int n);
 
 /* ---- options ---- */
 

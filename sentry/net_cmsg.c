@@ -1,158 +1,50 @@
-/* Control messages. Descriptors that the app sends never leave as such: the host socket carries a
- * token, the write end of a pipe whose read end is kept here with the open file it stands for. The
- * receiver's token is recognised by the pipe's inode. When every copy of a token is gone, received
- * or not, its pipe hangs up and the file is let go. What is received and is no token of ours came
- * from outside of the sandbox: it is closed, and the app sees a truncated control message. */
+/* Control messages, translated either way. What stands for descriptors and senders is in net_rights.c. What
+ * is received and is no token of ours came from outside of the sandbox: it is closed, and the app sees a
+ * truncated control message. */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/task.h"
 
-#define TOKENS_MAX  1024 /* files in flight in the whole sandbox */
 #define OVERFLOW_ID 65534
-
-struct token {
-	struct list node;
-	struct file *file;
-	int rfd;
-	dev_t dev;
-	ino_t ino;
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list tokens = LIST_INIT(tokens);
-static _Atomic unsigned nr_tokens;
-
-/* ---- tokens ---- */
-
-static void token_free(struct token *k)
-{
-	close(k->rfd);
-	file_put(k->file);
-	free(k);
-}
-
-/* Moves tokens without a write end from the list to dead. */
-static void collect(struct list *dead)
-{
-	struct token *k, *tmp;
-	struct pollfd p;
-
-	pthread_mutex_lock(&lock);
-	list_for_each_safe (k, tmp, &tokens, node) {
-		p = (struct pollfd){.fd = k->rfd};
-		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLHUP))
-			continue;
-		list_del(&k->node);
-		list_append(dead, &k->node);
-		nr_tokens--;
-	}
-	pthread_mutex_unlock(&lock);
-}
-
-void net_rights_sweep(void)
-{
-	static __thread bool busy, again;
-	struct list dead = LIST_INIT(dead);
-	struct token *k, *tmp;
-
-	/* Letting go of a socket that holds messages comes back here: no recursion. */
-	again = true;
-	if (busy || !nr_tokens)
-		return;
-	busy = true;
-	while (again) {
-		again = false;
-		list_init(&dead);
-		collect(&dead);
-		list_for_each_safe (k, tmp, &dead, node) {
-			list_del(&k->node);
-			token_free(k);
-		}
-	}
-	busy = false;
-}
-
-/* A token for f (reference taken, dropped on failure): its write end, or -errno. */
-static int token_new(struct file *f)
-{
-	struct token *k = calloc(1, sizeof(*k));
-	struct stat st;
-	int fd[2];
-
-	if (!k || nr_tokens >= TOKENS_MAX || pipe2(fd, O_CLOEXEC)) {
-		file_put(f);
-		free(k);
-		return k ? -ETOOMANYREFS : -ENOMEM;
-	}
-	if (fstat(fd[0], &st))
-		st.st_ino = 0;
-	k->file = f;
-	k->rfd = fd[0];
-	k->dev = st.st_dev;
-	k->ino = st.st_ino;
-	pthread_mutex_lock(&lock);
-	list_append(&tokens, &k->node);
-	nr_tokens++;
-	pthread_mutex_unlock(&lock);
-	return fd[1];
-}
-
-/* The file that a received descriptor stands for, referenced; NULL for a stranger. */
-static struct file *token_file(int fd)
-{
-	struct file *f = NULL;
-	struct token *k;
-	struct stat st;
-
-	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
-		return NULL;
-	pthread_mutex_lock(&lock);
-	list_for_each (k, &tokens, node) {
-		if (k->dev != st.st_dev || k->ino != st.st_ino)
-			continue;
-		f = file_get(k->file);
-		break;
-	}
-	pthread_mutex_unlock(&lock);
-	return f;
-}
-
-void net_rights_done(struct net_rights *r)
-{
-	if (!r->n)
-		return;
-	for (unsigned i = 0; i < r->n; i++)
-		close(r->fd[i]);
-	r->n = 0;
-	net_rights_sweep();
-}
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
 
 /* ---- sending ---- */
 
-static int send_rights(struct task *t, const void *data, size_t len, int *out, struct net_rights *r)
-{
-	struct file *f;
-	int fd, token;
+struct sending {
+	struct task *t;
+	struct sock *s;
+	bool inside;
+	struct net_rights *r;
+};
 
+static int send_rights(struct sending *c, const void *data, size_t len, int *out)
+{
+	struct net_rights *r = c->r;
+	struct net_link *link;
+	struct ucred self;
+	struct file *f;
+	int fd, to, token;
+
+	net_cred_self(c->t, &self);
 	for (size_t i = 0; i < len / sizeof(int); i++) {
 		if (r->n == NET_RIGHTS_MAX)
 			return -EINVAL;
 		memcpy(&fd, (const char *)data + i * sizeof(int), sizeof(fd));
-		f = fdtab_lookup(t->proc->fdtab, fd);
+		f = fdtab_lookup(c->t->proc->fdtab, fd);
 		if (!f)
 			return -EBADF;
-		token = token_new(f);
+		link = net_cred_way(c->s, &to);
+		token = net_token_new(f, &self, link, to);
+		net_link_put(link);
 		if (token < 0)
 			return token;
 		out[i] = r->fd[r->n++] = token;
@@ -160,17 +52,18 @@ static int send_rights(struct task *t, const void *data, size_t len, int *out, s
 	return 0;
 }
 
-static int send_creds(struct task *t, const void *data, size_t len, void *out)
+/* Only one's own may be sent; who it is goes with the message's token. */
+static int check_creds(struct sending *c, const void *data, size_t len)
 {
-	struct ucred c;
+	struct ucred given, self;
 
-	if (len != sizeof(c))
+	if (len != sizeof(given))
 		return -EINVAL;
-	memcpy(&c, data, sizeof(c));
-	if (c.pid != t->proc->pid || c.uid != t->proc->uid || c.gid != t->proc->gid)
+	memcpy(&given, data, sizeof(given));
+	net_cred_self(c->t, &self);
+	if (memcmp(&given, &self, sizeof(self)))
 		return -EPERM;
-	c = (struct ucred){.pid = getpid(), .uid = getuid(), .gid = getgid()};
-	memcpy(out, &c, sizeof(c));
+	c->r->named = true;
 	return 0;
 }
 
@@ -198,29 +91,32 @@ static bool plain_allowed(int level, int type, size_t len)
 	return false;
 }
 
-static int send_one(struct task *t, const struct sock *s, bool inside, struct cmsghdr *h,
-		    const void *data, size_t len, struct net_rights *r)
+/* Translates one message's data to o; its length, 0 to leave it out, or -errno. */
+static ssize_t send_one(struct sending *c, const struct cmsghdr *h, const void *data, size_t len,
+			struct cmsghdr *o)
 {
-	void *out = CMSG_DATA(h);
+	bool is_unix = c->s->domain == AF_UNIX && h->cmsg_level == SOL_SOCKET;
+	int err;
 
-	if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && s->domain == AF_UNIX) {
-		h->cmsg_len = CMSG_LEN(len / sizeof(int) * sizeof(int));
-		return inside ? send_rights(t, data, len, out, r) : -EPERM;
+	if (is_unix && h->cmsg_type == SCM_RIGHTS) {
+		err = c->inside ? send_rights(c, data, len, (int *)CMSG_DATA(o)) : -EPERM;
+		return err ? err : (ssize_t)(len / sizeof(int) * sizeof(int));
 	}
-	if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_CREDENTIALS && s->domain == AF_UNIX)
-		return send_creds(t, data, len, out);
-	if (s->domain == AF_UNIX || !plain_allowed(h->cmsg_level, h->cmsg_type, len))
+	if (is_unix && h->cmsg_type == SCM_CREDENTIALS)
+		return check_creds(c, data, len);
+	if (c->s->domain == AF_UNIX || !plain_allowed(h->cmsg_level, h->cmsg_type, len))
 		return -EINVAL;
-	memcpy(out, data, len);
-	return 0;
+	memcpy(CMSG_DATA(o), data, len);
+	return (ssize_t)len;
 }
 
-ssize_t net_cmsg_send(struct task *t, const struct sock *s, bool inside, const void *in, size_t len,
+ssize_t net_cmsg_send(struct task *t, struct sock *s, bool inside, const void *in, size_t len,
 		      void *out, struct net_rights *r)
 {
+	struct sending c = {.t = t, .s = s, .inside = inside, .r = r};
+	size_t off = 0, used = 0;
 	struct cmsghdr h, *o;
-	size_t off = 0;
-	int err;
+	ssize_t n;
 
 	if (len > NET_CMSG_MAX)
 		return -ENOBUFS;
@@ -229,92 +125,180 @@ ssize_t net_cmsg_send(struct task *t, const struct sock *s, bool inside, const v
 		memcpy(&h, (const char *)in + off, sizeof(h));
 		if (h.cmsg_len < sizeof(h) || h.cmsg_len > len - off)
 			return -EINVAL;
-		o = (struct cmsghdr *)((char *)out + off);
-		*o = h;
-		err = send_one(t, s, inside, o, (const char *)in + off + sizeof(h),
-			       h.cmsg_len - sizeof(h), r);
-		if (err)
-			return err;
+		o = (struct cmsghdr *)((char *)out + used);
+		n = send_one(&c, &h, (const char *)in + off + sizeof(h), h.cmsg_len - sizeof(h), o);
+		if (n < 0)
+			return n;
 		off += MIN(CMSG_ALIGN(h.cmsg_len), len - off);
+		if (!n)
+			continue;
+		*o = h;
+		o->cmsg_len = CMSG_LEN(n);
+		used += MIN(CMSG_SPACE((size_t)n), len - used);
 	}
-	return off;
+	return (ssize_t)used;
+}
+
+ssize_t net_cmsg_identify(struct task *t, void *out, size_t used)
+{
+	struct cmsghdr *o = (struct cmsghdr *)((char *)out + CMSG_ALIGN(used));
+	int fd = net_identity(t);
+
+	if (fd < 0)
+		return fd;
+	memset(o, 0, NET_IDENTITY_SPACE);
+	o->cmsg_level = SOL_SOCKET;
+	o->cmsg_type = SCM_RIGHTS;
+	o->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(o), &fd, sizeof(fd));
+	return (ssize_t)(CMSG_ALIGN(used) + CMSG_SPACE(sizeof(fd)));
 }
 
 /* ---- receiving ---- */
 
-/* Room left for data after a header at off; 0 when even the header does not fit. */
-static size_t room_at(size_t off, size_t max)
+struct receiving {
+	struct task *t;
+	struct sock *s;
+	char *out; /* for the app */
+	size_t max, off, end;
+	bool cloexec;
+	int *flags;
+	struct ucred from; /* who sent it, once that is known */
+	bool has_from;
+	struct file *file[NET_RIGHTS_MAX];
+	unsigned nfiles;
+};
+
+/* Room left for data of one more message; 0 when even its header does not fit. */
+static size_t room(const struct receiving *c)
 {
-	return max >= off && max - off > CMSG_LEN(0) ? max - off - CMSG_LEN(0) : 0;
+	return c->max >= c->off && c->max - c->off > CMSG_LEN(0) ? c->max - c->off - CMSG_LEN(0) : 0;
 }
 
-static size_t recv_rights(struct task *t, const struct cmsghdr *h, int *out, size_t room,
-			  bool cloexec, int *flags)
+static void emit(struct receiving *c, int level, int type, const void *data, size_t len)
 {
-	size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int), used = 0;
+	struct cmsghdr *o = (struct cmsghdr *)(c->out + c->off);
+
+	if (!len || len > room(c)) {
+		*c->flags |= MSG_CTRUNC;
+		return;
+	}
+	o->cmsg_len = CMSG_LEN(len);
+	o->cmsg_level = level;
+	o->cmsg_type = type;
+	memmove(CMSG_DATA(o), data, len);
+	c->end = c->off + CMSG_LEN(len);
+	c->off += CMSG_SPACE(len);
+}
+
+/* Looks at the descriptors that came: takes files and sender from tokens, closes all. */
+static void take_rights(struct receiving *c, const struct cmsghdr *h)
+{
+	size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	struct ucred from;
 	struct file *f;
 	int fd;
 
 	for (size_t i = 0; i < n; i++) {
 		memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(fd));
-		f = token_file(fd);
+		if (net_token_take(fd, &f, &from)) {
+			c->from = from;
+			c->has_from = true;
+			if (f && c->nfiles < NET_RIGHTS_MAX)
+				c->file[c->nfiles++] = f;
+			else
+				file_put(f);
+		} else {
+			*c->flags |= MSG_CTRUNC;
+		}
 		close(fd);
-		if (f && used < room / sizeof(int))
-			fd = fdtab_install(t->proc->fdtab, f, 0, cloexec);
-		else if (f)
-			file_put(f);
-		if (f && used < room / sizeof(int) && fd >= 0)
+	}
+}
+
+/* The sender as the app is to see it. What is left of a stream's message after its first bytes were read
+ * brings no token: it is the sender of those. */
+static void sender(struct receiving *c, struct ucred *out)
+{
+	*out = (struct ucred){.pid = 0, .uid = OVERFLOW_ID, .gid = OVERFLOW_ID};
+	pthread_mutex_lock(&net_lock);
+	if (c->has_from && c->s->type == SOCK_STREAM) {
+		c->s->last_from = c->from;
+		c->s->has_last = true;
+	} else if (!c->has_from && c->s->has_last) {
+		c->from = c->s->last_from;
+		c->has_from = true;
+	}
+	pthread_mutex_unlock(&net_lock);
+	if (c->has_from || net_cred_early(c->s, &c->from))
+		*out = c->from;
+}
+
+static void give_pidfd(struct receiving *c, int pid)
+{
+	int fd;
+
+	if (room(c) < sizeof(fd)) {
+		*c->flags |= MSG_CTRUNC;
+		return;
+	}
+	fd = net_cred_pidfd(c->t, pid);
+	emit(c, SOL_SOCKET, SCM_PIDFD, &fd, sizeof(fd));
+}
+
+static void give_files(struct receiving *c)
+{
+	int out[NET_RIGHTS_MAX];
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		int fd = -EMFILE;
+
+		if (used < room(c) / sizeof(int))
+			fd = fdtab_install(c->t->proc->fdtab, c->file[i], 0, c->cloexec);
+		else
+			file_put(c->file[i]);
+		if (fd >= 0)
 			out[used++] = fd;
 		else
-			*flags |= MSG_CTRUNC;
+			*c->flags |= MSG_CTRUNC;
 	}
+	if (used)
+		emit(c, SOL_SOCKET, SCM_RIGHTS, out, used * sizeof(int));
+}
+
+/* Of a unix socket: in the order in which Linux gives them. */
+static void give_unix(struct receiving *c)
+{
+	struct ucred from;
+
+	if (c->s->passcred || c->s->passpidfd) {
+		sender(c, &from);
+		if (c->s->passcred)
+			emit(c, SOL_SOCKET, SCM_CREDENTIALS, &from, sizeof(from));
+	}
+	if (c->nfiles)
+		give_files(c);
+	if (c->s->passpidfd)
+		give_pidfd(c, from.pid);
 	net_rights_sweep();
-	return used * sizeof(int);
 }
 
-static void recv_creds(struct task *t, struct ucred *c)
+size_t net_cmsg_recv(struct task *t, struct sock *s, struct msghdr *host, void *out, size_t out_max,
+		     bool cloexec, int *flags)
 {
-	c->uid = c->uid == getuid() ? t->proc->uid : OVERFLOW_ID;
-	c->gid = c->gid == getgid() ? t->proc->gid : OVERFLOW_ID;
-	c->pid = c->pid == getpid() ? t->proc->pid : 0;
-}
-
-/* Copies one message to o; bytes of data, 0 to leave it out. */
-static size_t recv_one(struct task *t, const struct cmsghdr *h, struct cmsghdr *o, size_t room,
-		       bool cloexec, int *flags)
-{
-	size_t len = h->cmsg_len - CMSG_LEN(0);
-
-	if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
-		return recv_rights(t, h, (int *)CMSG_DATA(o), room, cloexec, flags);
-	if (!len || len > room) {
-		*flags |= MSG_CTRUNC;
-		return 0;
-	}
-	memcpy(CMSG_DATA(o), CMSG_DATA(h), len);
-	if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_CREDENTIALS &&
-	    len == sizeof(struct ucred))
-		recv_creds(t, (struct ucred *)CMSG_DATA(o));
-	return len;
-}
-
-size_t net_cmsg_recv(struct task *t, struct msghdr *host, void *out, size_t out_max, bool cloexec,
-		     int *flags)
-{
-	struct cmsghdr *h, *o;
-	size_t off = 0, end = 0, len;
+	struct receiving c = {.t = t, .s = s, .out = out, .max = out_max, .cloexec = cloexec,
+			      .flags = flags};
+	struct cmsghdr *h;
 
 	for (h = CMSG_FIRSTHDR(host); h; h = CMSG_NXTHDR(host, h)) {
-		o = (struct cmsghdr *)((char *)out + off);
-		len = recv_one(t, h, o, room_at(off, out_max), cloexec, flags);
-		if (!len)
-			continue;
-		o->cmsg_len = CMSG_LEN(len);
-		o->cmsg_level = h->cmsg_level;
-		o->cmsg_type = h->cmsg_type;
-		end = off + CMSG_LEN(len);
-		off += CMSG_SPACE(len);
+		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+			take_rights(&c, h);
+		else if (s->domain != AF_UNIX)
+			emit(&c, h->cmsg_level, h->cmsg_type, CMSG_DATA(h),
+			     h->cmsg_len - CMSG_LEN(0));
 	}
+	if (s->domain == AF_UNIX)
+		give_unix(&c);
 	/* Linux counts the padding of the last one where there is room for it. */
-	return off <= out_max ? off : end;
+	return c.off <= out_max ? c.off : c.end;
 }

@@ -59,6 +59,23 @@ static void autobind_target(struct net_target *tg)
 	abstract_target(tg, name, 5);
 }
 
+int net_name_autobind(struct task *t, struct file *f)
+{
+	struct net_target *tg;
+	int err = -EADDRINUSE;
+
+	for (int i = 0; i < 64 && err == -EADDRINUSE; i++) {
+		tg = calloc(1, sizeof(*tg));
+		if (!tg)
+			return -ENOMEM;
+		tg->nverb = POL_NET_LISTEN;
+		autobind_target(tg);
+		err = net_name_bind(t, f, tg);
+		free(tg);
+	}
+	return err == -EINVAL && net_sock(f)->name ? 0 : err; /* another thread was faster */
+}
+
 static int path_target(struct task *t, struct net_target *tg, const char *path, size_t len)
 {
 	bool binds = tg->nverb == POL_NET_LISTEN;

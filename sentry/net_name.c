@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "base/digest.h"
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/notify.h"
 #include "sentry/task.h"
 #include "sentry/vfs.h"
@@ -22,8 +23,7 @@
 #define PATH_OFF offsetof(struct sockaddr_un, sun_path)
 #define SUN_MAX	 sizeof(((struct sockaddr_un *)0)->sun_path)
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list names = LIST_INIT(names);
+static struct list names = LIST_INIT(names); /* guarded by net_lock */
 static pthread_once_t prefix_once = PTHREAD_ONCE_INIT;
 static char prefix[24]; /* "sbx/0123456789abcdef" */
 
@@ -38,7 +38,7 @@ static void make_prefix(void)
 }
 
 /* "\0sbx/RANDOM" kind rest: kind is '@' for names as they are, '#' for digests of long ones, '%'
- * for sockets in a file system of the sentry. */
+ * for sockets in a file system of the sentry, '&' for those without a name. */
 static void host_name(struct sockaddr_un *host, socklen_t *host_len, char kind, const void *rest,
 		      size_t len)
 {
@@ -66,6 +66,80 @@ void net_name_abstract(const char *name, size_t len, struct sockaddr_un *host, s
 	host_name(host, host_len, '#', digest, sizeof(digest));
 }
 
+void net_name_hidden(const char *text, size_t len, struct sockaddr_un *host, socklen_t *host_len)
+{
+	host_name(host, host_len, '&', text, len);
+}
+
+bool net_name_is_hidden(const struct sockaddr_storage *ss, socklen_t len, char *text, size_t size)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)ss;
+	size_t skip, n;
+
+	pthread_once(&prefix_once, make_prefix);
+	skip = 1 + strlen(prefix) + 1;
+	if (len <= PATH_OFF + skip || len > sizeof(*un) || un->sun_family != AF_UNIX ||
+	    un->sun_path[0] || memcmp(un->sun_path + 1, prefix, skip - 2) ||
+	    un->sun_path[skip - 1] != '&')
+		return false;
+	n = len - PATH_OFF - skip;
+	if (n >= size)
+		return false;
+	memcpy(text, un->sun_path + skip, n);
+	text[n] = '\0';
+	return true;
+}
+
+/* The name that the host knows; net_lock held. */
+static struct net_name *by_host(const void *addr, socklen_t len)
+{
+	struct net_name *n;
+
+	list_for_each (n, &names, node)
+		if (n->host_len == len && !memcmp(&n->host, addr, len))
+			return n;
+	return NULL;
+}
+
+struct sock *net_name_owner(const struct sockaddr_storage *ss, socklen_t len)
+{
+	struct net_name *n = len <= sizeof(struct sockaddr_un) ? by_host(ss, len) : NULL;
+
+	return n ? n->owner : NULL;
+}
+
+/* The name that a target is; net_lock held. st: of its node in the host's file system. */
+static struct net_name *by_target(const struct net_target *tg, const struct stat *st)
+{
+	const struct vnode *node = tg->v ? tg->v->node : NULL;
+	struct net_name *n;
+
+	if (!node || node->hostfd < 0)
+		return by_host(&tg->host, tg->host_len);
+	list_for_each (n, &names, node)
+		if (n->dirfd >= 0 && n->dev == st->st_dev && n->ino == st->st_ino)
+			return n;
+	return NULL;
+}
+
+bool net_name_listener(const struct net_target *target, int type, struct ucred *c)
+{
+	const struct vnode *node = target->v ? target->v->node : NULL;
+	struct net_name *n;
+	struct stat st = {0};
+	bool found;
+
+	if (node && node->hostfd >= 0 && fstat(node->hostfd, &st))
+		return false;
+	pthread_mutex_lock(&net_lock);
+	n = by_target(target, &st);
+	found = n && n->owner && n->owner->listening && n->owner->type == type;
+	if (found)
+		*c = n->owner->peer;
+	pthread_mutex_unlock(&net_lock);
+	return found;
+}
+
 /* ---- connecting ---- */
 
 static int connect_sentry_node(struct net_target *target)
@@ -74,7 +148,7 @@ static int connect_sentry_node(struct net_target *target)
 	struct net_name *n;
 	int err = -ECONNREFUSED;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&net_lock);
 	list_for_each (n, &names, node) {
 		if (n->mnt != node->mnt || n->ino != node->ino)
 			continue;
@@ -84,7 +158,7 @@ static int connect_sentry_node(struct net_target *target)
 		err = 0;
 		break;
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&net_lock);
 	return err;
 }
 
@@ -97,10 +171,10 @@ static bool bound_here(int fd)
 
 	if (fstat(fd, &st))
 		return false;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&net_lock);
 	list_for_each (n, &names, node)
 		found = found || (n->dirfd >= 0 && n->dev == st.st_dev && n->ino == st.st_ino);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&net_lock);
 	return found;
 }
 
@@ -214,13 +288,14 @@ static bool name_claim(struct sock *s, struct net_name *n)
 {
 	bool ok;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&net_lock);
 	ok = !s->name;
 	if (ok) {
 		s->name = n;
+		n->owner = s;
 		list_append(&names, &n->node);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&net_lock);
 	return ok;
 }
 
@@ -258,9 +333,9 @@ void net_name_release(struct net_name **name)
 	if (!n)
 		return;
 	*name = NULL;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&net_lock);
 	list_del(&n->node);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&net_lock);
 	if (n->dirfd >= 0)
 		close(n->dirfd);
 	free(n);
@@ -290,16 +365,15 @@ void net_name_translate(struct sockaddr_storage *ss, socklen_t *len)
 
 	if (*len <= PATH_OFF || ss->ss_family != AF_UNIX || strip_prefix(un, len))
 		return;
-	pthread_mutex_lock(&lock);
-	list_for_each (n, &names, node) {
-		if (n->host_len != *len || memcmp(&n->host, un, *len))
-			continue;
+	pthread_mutex_lock(&net_lock);
+	n = *len <= sizeof(*un) ? by_host(un, *len) : NULL;
+	if (n) {
 		memcpy(un, &n->app, n->app_len);
 		*len = n->app_len;
-		pthread_mutex_unlock(&lock);
-		return;
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&net_lock);
+	if (n)
+		return;
 	/* A name of ours whose socket is gone says nothing to the app. */
 	if (!strncmp(un->sun_path, "/proc/self/fd/", 14) ||
 	    (!un->sun_path[0] && *len > PATH_OFF + 1 + strlen(prefix) &&

@@ -12,6 +12,7 @@
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/netlink.h"
 #include "sentry/task.h"
 
@@ -21,6 +22,11 @@
 #ifndef SO_RCVTIMEO_NEW
 #define SO_RCVTIMEO_NEW 66
 #define SO_SNDTIMEO_NEW 67
+#endif
+
+#ifndef SO_PASSPIDFD /* Linux 6.5 */
+#define SO_PASSPIDFD 76
+#define SO_PEERPIDFD 77
 #endif
 
 #define OPT_MAX	    256
@@ -64,6 +70,7 @@ static const struct opt options[] = {
 	{SOL_SOCKET, SO_LINGER, sizeof(struct linger), sizeof(struct linger), BOTH},
 	INT_OPT(SOL_SOCKET, SO_REUSEPORT, BOTH),
 	INT_OPT(SOL_SOCKET, SO_PASSCRED, BOTH),
+	INT_OPT(SOL_SOCKET, SO_PASSPIDFD, BOTH),
 	{SOL_SOCKET, SO_PEERCRED, 0, sizeof(struct ucred), GET},
 	INT_OPT(SOL_SOCKET, SO_RCVLOWAT, BOTH),
 	INT_OPT(SOL_SOCKET, SO_SNDLOWAT, GET),
@@ -176,15 +183,64 @@ static const struct opt *find(int level, int name, unsigned how, int *err)
 	return NULL;
 }
 
-/* Credentials as the app knows them. */
+/* ---- what is the sentry's own of unix sockets ---- */
+
+/* Credentials of a peer outside as the app knows them. */
 static void fix_peercred(struct task *t, struct ucred *c)
 {
-	if (c->pid)
-		c->pid = c->pid == getpid() ? t->proc->pid : 0;
+	c->pid = 0;
 	if (c->uid != (uid_t)-1)
 		c->uid = c->uid == getuid() ? t->proc->uid : OVERFLOW_ID;
 	if (c->gid != (gid_t)-1)
 		c->gid = c->gid == getgid() ? t->proc->gid : OVERFLOW_ID;
+}
+
+static void get_peercred(struct task *t, struct sock *s, struct ucred *host)
+{
+	struct ucred c;
+
+	net_cred_peer(s, &c);
+	if (c.uid != (uid_t)-1)
+		*host = c;
+	else
+		fix_peercred(t, host);
+}
+
+static atomic_bool *pass_flag(struct sock *s, int name)
+{
+	if (s->domain != AF_UNIX && s->domain != AF_NETLINK)
+		return NULL;
+	return name == SO_PASSCRED ? &s->passcred : name == SO_PASSPIDFD ? &s->passpidfd : NULL;
+}
+
+/* Options that the host is not asked for: 1 with the value in *v, 0: not one of them, or -errno. */
+static int get_own(struct task *t, struct sock *s, int name, int *v)
+{
+	struct ucred c;
+
+	if (pass_flag(s, name)) {
+		*v = *pass_flag(s, name);
+		return 1;
+	}
+	if (s->domain != AF_UNIX)
+		return 0;
+	if (name == SO_PEERPIDFD) {
+		net_cred_peer(s, &c);
+		*v = c.pid ? net_cred_pidfd(t, c.pid) : -ENODATA;
+		return *v < 0 ? *v : 1;
+	}
+	if (name == SO_PEERGROUPS) { /* the sandbox's processes have none */
+		net_cred_peer(s, &c);
+		return c.uid == (uid_t)-1 ? -ENODATA : 1;
+	}
+	return 0;
+}
+
+static long give(struct task *t, const void *data, int n, struct gptr val, struct gptr lenp)
+{
+	if (gmem_write(t->proc->mm, val, data, n))
+		return -EFAULT;
+	return gmem_write(t->proc->mm, lenp, &n, sizeof(n));
 }
 
 static void set_linger(struct sock *s, struct linger *l)
@@ -229,6 +285,14 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return -EINVAL;
 	if (nl && level != SOL_SOCKET)
 		return -ENOPROTOOPT;
+	if (level == SOL_SOCKET) {
+		err = get_own(t, net_sock(f), name, &u.val);
+		if (err < 0)
+			return err;
+		if (err)
+			return give(t, &u, name == SO_PEERGROUPS ? 0 : MIN(len, (int)sizeof(int)), val,
+				    lenp);
+	}
 	o = find(level, name, GET, &err);
 	if (!o)
 		return err;
@@ -238,15 +302,12 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 	if (getsockopt(f->hostfd, level, name, &u, &n))
 		return -errno;
 	if (level == SOL_SOCKET && name == SO_PEERCRED)
-		fix_peercred(t, &u.cred);
+		get_peercred(t, net_sock(f), &u.cred);
 	if (nl)
 		fix_kind(net_sock(f), name, &u.val);
 	if (level == SOL_SOCKET && name == SO_LINGER && u.linger.l_onoff && net_sock(f)->linger)
 		u.linger.l_linger = net_sock(f)->linger;
-	len = MIN((int)n, len);
-	if (gmem_write(t->proc->mm, val, &u, len))
-		return -EFAULT;
-	return gmem_write(t->proc->mm, lenp, &len, sizeof(len));
+	return give(t, &u, MIN((int)n, len), val, lenp);
 }
 
 static void note_timeout(struct sock *s, int name, const void *val)
@@ -266,6 +327,7 @@ long net_setsockopt(struct task *t, struct file *f, int level, int name, struct 
 	_Alignas(8) uint8_t buf[OPT_MAX] = {0};
 	struct netlink *nl = netlink_of(f);
 	const struct opt *o;
+	atomic_bool *flag;
 	int err;
 
 	if (len > INT32_MAX)
@@ -284,6 +346,13 @@ long net_setsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return -EFAULT;
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		set_linger(net_sock(f), (struct linger *)buf);
+	flag = level == SOL_SOCKET ? pass_flag(net_sock(f), name) : NULL;
+	if (flag) {
+		*flag = *(int *)buf != 0;
+		if (*flag)
+			net_cred_passing();
+		return 0;
+	}
 	if (setsockopt(f->hostfd, level, name, buf, len))
 		return -errno;
 	if (level == SOL_SOCKET)

@@ -84,6 +84,8 @@ void proc_put(struct proc *p)
 	release_resources(p);
 	if (p->end_fd > 0)
 		close(p->end_fd);
+	if (p->cred_fd > 0)
+		close(p->cred_fd);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

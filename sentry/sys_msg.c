@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/overflow.h"
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/netlink.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
@@ -31,6 +32,7 @@ struct message {
 	struct iovec one, *iov; /* app addresses; consumed as the message proceeds */
 	size_t niov, left;
 	struct msghdr host; /* name and control: host memory */
+	bool identified; /* the control data only says who sends: of use with every part */
 	int flags;
 };
 
@@ -199,7 +201,8 @@ static ssize_t do_send(struct message *m)
 			break;
 		done += r;
 		consume(m, r);
-		m->host.msg_controllen = 0; /* went with the first part */
+		if (!m->identified)
+			m->host.msg_controllen = 0; /* went with the first part */
 	} while (!all && !keeps_boundaries(m));
 	if (done)
 		return done;
@@ -235,6 +238,32 @@ static bool rights_may_go(const struct message *m, const struct net_target *tg)
 	return tg ? tg->inside : m->sock->peer_inside;
 }
 
+/* Makes a message that is not the first to need it say who sends it: used bytes of control data are at
+ * control. 0 or -errno. */
+static int identify(struct message *m, const struct net_target *tg, char *control, size_t used,
+		    const struct net_rights *r)
+{
+	ssize_t n;
+	int err;
+
+	if (m->sock->domain != AF_UNIX)
+		return 0;
+	if ((m->sock->passcred || m->sock->passpidfd) && m->sock->type == SOCK_DGRAM && !m->sock->name) {
+		err = net_name_autobind(m->t, m->file);
+		if (err)
+			return err;
+	}
+	if (r->n || !rights_may_go(m, tg) || !(r->named || net_cred_wanted(m->sock)))
+		return 0;
+	n = net_cmsg_identify(m->t, control, used);
+	if (n < 0)
+		return (int)n;
+	m->identified = !used;
+	m->host.msg_control = control;
+	m->host.msg_controllen = n;
+	return 0;
+}
+
 static ssize_t send_netlink_header(struct message *m, const struct msghdr *h)
 {
 	struct sockaddr_storage name = {0};
@@ -253,10 +282,10 @@ static long send_header(struct task *t, struct sysargs *a, const struct msghdr *
 {
 	cleanup_free struct iovec *iov = NULL;
 	cleanup_free char *in = NULL;
-	_Alignas(struct cmsghdr) char control[NET_CMSG_MAX];
+	_Alignas(struct cmsghdr) char control[NET_CMSG_MAX + NET_IDENTITY_SPACE];
 	struct net_rights rights = {.n = 0};
 	struct message m;
-	ssize_t r;
+	ssize_t r = 0;
 	int err = message_init(&m, t, a);
 
 	if (err)
@@ -270,7 +299,7 @@ static long send_header(struct task *t, struct sysargs *a, const struct msghdr *
 	if (err)
 		return err;
 	if (h->msg_controllen) {
-		if (h->msg_controllen > sizeof(control))
+		if (h->msg_controllen > NET_CMSG_MAX)
 			return -ENOBUFS;
 		in = malloc(h->msg_controllen);
 		if (!in)
@@ -285,14 +314,39 @@ static long send_header(struct task *t, struct sysargs *a, const struct msghdr *
 		m.host.msg_control = control;
 		m.host.msg_controllen = r;
 	}
-	r = do_send(&m);
+	err = identify(&m, tg, control, r, &rights);
+	r = err ? err : do_send(&m);
 out:
 	net_rights_done(&rights);
 	return r;
 }
 
+ssize_t net_unix_write(struct task *t, struct file *f, const struct iovec *iov, int n)
+{
+	_Alignas(struct cmsghdr) char control[NET_IDENTITY_SPACE];
+	static const struct net_rights none;
+	struct message m = {.t = t, .file = f, .sock = net_sock(f)};
+	int err = identify(&m, NULL, control, 0, &none);
+	ssize_t r;
+
+	if (err)
+		return err;
+	m.host.msg_iov = (struct iovec *)iov;
+	m.host.msg_iovlen = n;
+	if (m.host.msg_controllen)
+		r = file_host_call(t, f, SYS_sendmsg, (long)&m.host, MSG_NOSIGNAL, 0, 0, 0);
+	else if (n == 1)
+		r = file_host_call(t, f, SYS_write, (long)iov->iov_base, (long)iov->iov_len, 0, 0, 0);
+	else
+		r = file_host_call(t, f, SYS_writev, (long)iov, n, 0, 0, 0);
+	return r == -ERESTARTSYS && m.sock->sndtimeo ? -EINTR : r;
+}
+
 long sys_sendto(struct task *t, struct sysargs *a)
 {
+	_Alignas(struct cmsghdr) char control[NET_IDENTITY_SPACE];
+	static const struct net_rights none;
+	struct net_target *tg;
 	struct message m;
 	int err = message_init(&m, t, a);
 
@@ -304,7 +358,10 @@ long sys_sendto(struct task *t, struct sysargs *a)
 	message_buffer(&m, A_PTR(a, 1), a->raw[2]);
 	if (m.sock->netlink)
 		return send_netlink(&m, &a->addr, a->has_addr ? a->addr_len : 0);
-	err = send_name(&m, a->net->n ? &a->net->target[0] : NULL, a->has_addr);
+	tg = a->net->n ? &a->net->target[0] : NULL;
+	err = send_name(&m, tg, a->has_addr);
+	if (!err)
+		err = identify(&m, tg, control, 0, &none);
 	return err ? err : do_send(&m);
 }
 
@@ -406,7 +463,7 @@ static int recv_results(struct message *m, struct gptr hdr, const struct msghdr 
 		    PUT(m->t, hdr, msg_namelen, &len))
 			return -EFAULT;
 	}
-	n = net_cmsg_recv(m->t, &m->host, control, app->msg_control ? room : 0, cloexec, &flags);
+	n = net_cmsg_recv(m->t, m->sock, &m->host, control, app->msg_control ? room : 0, cloexec, &flags);
 	if (n && gmem_write(mm, gptr_at((uintptr_t)app->msg_control), control, n))
 		return -EFAULT;
 	if (cloexec)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/netlink.h"
 #include "sentry/ready.h"
 #include "sentry/sys.h"
@@ -20,6 +21,7 @@ static void sock_release(struct file *f)
 	struct sock *s = f->priv;
 	bool is_unix = s->domain == AF_UNIX;
 
+	net_cred_released(s);
 	net_name_release(&s->name);
 	netlink_destroy(&s->netlink);
 	free(s);
@@ -29,7 +31,7 @@ static void sock_release(struct file *f)
 	/* Messages that nobody will read any more may hold open files. */
 	close(f->hostfd);
 	f->hostfd = -1;
-	net_rights_sweep();
+	net_rights_closed();
 }
 
 /* As the host's read; but descriptors that come with the bytes are lost by it. */
@@ -47,6 +49,17 @@ static ssize_t sock_read(struct task *t, struct file *f, const struct iovec *iov
 
 const struct file_ops file_sock_ops = {
 	.read = sock_read,
+	.release = sock_release,
+};
+
+static ssize_t unix_write(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
+{
+	return off >= 0 ? -ESPIPE : net_unix_write(t, f, iov, n);
+}
+
+const struct file_ops file_unix_ops = {
+	.read = sock_read,
+	.write = unix_write,
 	.release = sock_release,
 };
 
@@ -77,11 +90,14 @@ const struct file_ops file_netlink_ops = {
 
 struct sock *net_sock(const struct file *f)
 {
-	return f->ops == &file_sock_ops || f->ops == &file_netlink_ops ? f->priv : NULL;
+	return f->ops->release == sock_release ? f->priv : NULL;
 }
 
 struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsigned flags)
 {
+	const struct file_ops *ops = domain == AF_UNIX	    ? &file_unix_ops
+				     : domain == AF_NETLINK ? &file_netlink_ops
+							    : &file_sock_ops;
 	struct sock *s = calloc(1, sizeof(*s));
 	struct file *f;
 
@@ -92,13 +108,13 @@ struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsign
 	s->domain = domain;
 	s->type = type;
 	s->protocol = protocol;
-	f = file_new(domain == AF_NETLINK ? &file_netlink_ops : &file_sock_ops, hostfd, flags,
-		     POL_FD_SOCKET);
+	f = file_new(ops, hostfd, flags, POL_FD_SOCKET);
 	if (!f) {
 		free(s);
 		return NULL;
 	}
 	f->priv = s;
+	s->file = f;
 	return f;
 }
 
@@ -193,6 +209,7 @@ long sys_socketpair(struct task *t, struct sysargs *a)
 			file_put(f[1]);
 		return -ENOMEM;
 	}
+	net_cred_pair(t, net_sock(f[0]), net_sock(f[1]));
 	return ready_install_pair(t, f, flags & SOCK_CLOEXEC, A_PTR(a, 3));
 }
 
@@ -243,7 +260,11 @@ long sys_listen(struct task *t, struct sysargs *a)
 		return -EOPNOTSUPP;
 	if (s->domain != AF_UNIX && !s->bound && !judged(a))
 		return -EPERM;
-	return listen(a->file[0]->hostfd, A_INT(a, 1)) ? -errno : 0;
+	if (listen(a->file[0]->hostfd, A_INT(a, 1)))
+		return -errno;
+	if (s->domain == AF_UNIX)
+		net_cred_listen(t, s);
+	return 0;
 }
 
 /* Is the process at the other end of a connected unix socket this sandbox itself? */
@@ -270,11 +291,15 @@ long sys_connect(struct task *t, struct sysargs *a)
 		return -EPERM;
 	if (s->domain == AF_UNIX && !tg->disconnect) {
 		r = net_name_connect(tg);
+		if (!r)
+			r = net_cred_connecting(t, a->file[0], tg);
 		if (r)
 			return r;
 	}
 	r = task_host_call(t, SYS_connect, a->file[0]->hostfd, (long)&tg->host, tg->host_len, 0, 0,
 			   0);
+	if (!r && s->domain == AF_UNIX)
+		net_cred_connected(s);
 	if (!r && s->domain == AF_UNIX)
 		s->peer_inside =
 			s->type == SOCK_DGRAM ? tg->inside : peer_is_us(a->file[0]->hostfd);
@@ -339,6 +364,8 @@ static long accept_file(struct task *t, struct sysargs *a, struct sock *s, unsig
 	if (!f)
 		return -ENOMEM;
 	net_sock(f)->peer_inside = s->domain == AF_UNIX && peer_is_us(f->hostfd);
+	if (net_sock(f)->peer_inside)
+		net_cred_accepted(net_sock(f), &ss, len);
 	r = net_addr_write(t, &ss, len, A_PTR(a, 1), A_PTR(a, 2));
 	if (r)
 		file_put(f);

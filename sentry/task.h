@@ -64,6 +64,7 @@ struct proc { /* thread group */
 	bool zombie;	     /* ended, not waited for yet */
 	atomic_bool gone;    /* off the list */
 	int end_fd;	     /* eventfd of its pidfds; 0: there are none */
+	int cred_fd;	     /* says in messages that it sent them: net_rights.c; 0: none did */
 	bool did_exec;
 	atomic_int stop_report;	 /* signal of a stop that wait4 has not told yet, or 0 */
 	atomic_bool cont_report; /* the same of going on after a stop */

@@ -38,6 +38,7 @@ guest_tests = \
 	tests/guest/mmrandom \
 	tests/guest/mmthreads \
 	tests/guest/mremap \
+	tests/guest/net_cred \
 	tests/guest/net_inet6 \
 	tests/guest/net_netlink \
 	tests/guest/net_rights \
