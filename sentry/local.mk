@@ -26,6 +26,7 @@ sentry_memory = \
 sentry_tasks = \
 	sentry/async.c sentry/async.h \
 	sentry/auditx.c sentry/auditx.h \
+	sentry/cputime.c \
 	sentry/decode.c sentry/decode.h \
 	sentry/dispatch.c \
 	sentry/fault.c \

@@ -163,7 +163,7 @@ void proc_reap(struct proc *p)
 {
 	if (p->zombie)
 		atomic_fetch_sub(&sandbox.nr_zombies, 1);
-	sandbox.reaped_cpu_ns += p->dead_cpu_ns;
+	sandbox.reaped_cpu_ns += p->dead_cpu.exact;
 	list_del(&p->node);
 	list_del(&p->sibling);
 	p->parent = NULL;
@@ -184,14 +184,16 @@ static bool parent_flag(struct proc *parent, uint64_t flag, bool or_ignored)
 	return r;
 }
 
-static siginfo_t child_info(const struct proc *p, int sig, int code, int status)
+static siginfo_t child_info(struct proc *p, int sig, int code, int status)
 {
 	siginfo_t info = {.si_signo = sig, .si_code = code};
+	struct cpu_times c = proc_cpu_times(p);
 
 	info.si_pid = p->pid;
 	info.si_uid = p->uid;
 	info.si_status = status;
-	info.si_utime = (clock_t)(p->dead_cpu_ns / 10000000);
+	info.si_utime = (clock_t)(c.user / 10000000);
+	info.si_stime = (clock_t)(c.sys / 10000000);
 	return info;
 }
 
@@ -407,14 +409,4 @@ void proc_continue(struct proc *p)
 	atomic_store(&p->cont_event, true);
 	atomic_store(&p->stopped, 0);
 	task_wake(&p->stopped);
-}
-
-/* ---- accounting ---- */
-
-void proc_rusage(uint64_t cpu_ns, uint64_t maxrss, struct rusage *ru)
-{
-	memset(ru, 0, sizeof(*ru));
-	ru->ru_utime.tv_sec = (time_t)(cpu_ns / TIME_NSEC);
-	ru->ru_utime.tv_usec = (suseconds_t)(cpu_ns % TIME_NSEC / 1000);
-	ru->ru_maxrss = (long)(maxrss / 1024);
 }

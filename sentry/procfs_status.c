@@ -27,7 +27,7 @@ struct snapshot {
 	struct rlimit rss;
 	struct mm_usage mem;
 	struct mm_layout layout;
-	uint64_t cpu_ns, child_cpu_ns;
+	struct cpu_times cpu, child_cpu;
 	struct rusage usage; /* of what only the whole of sbx knows: faults, switches */
 	int tty, tty_pgrp, exit_code, nice, policy;
 	mode_t umask;
@@ -83,7 +83,7 @@ static void take_proc(struct proc *p, struct snapshot *s, struct mm **mm, struct
 	s->nofile = (uint32_t)MIN(p->rlim[RLIMIT_NOFILE].rlim_cur, (rlim_t)UINT32_MAX);
 	s->sig_max = (unsigned)MIN(p->rlim[RLIMIT_SIGPENDING].rlim_cur, (rlim_t)UINT32_MAX);
 	s->umask = p->fs ? p->fs->umask : 022;
-	s->child_cpu_ns = p->child_cpu_ns;
+	s->child_cpu = p->child_cpu;
 	*mm = p->mm ? mm_get(p->mm) : NULL;
 	*tab = p->fdtab ? fdtab_get(p->fdtab) : NULL;
 	pthread_mutex_unlock(&p->lock);
@@ -177,7 +177,7 @@ static int take(const struct pseudo_key *k, struct snapshot *s)
 	else
 		take_zombie(p, s);
 	s->comm[sizeof(s->comm) - 1] = '\0';
-	s->cpu_ns = k->tid && t ? task_cpu_ns(t) : proc_cpu_ns(p);
+	s->cpu = k->tid && t ? task_cpu_times(t) : proc_cpu_times(p);
 	getrusage(k->tid && t == current ? RUSAGE_THREAD : RUSAGE_SELF, &s->usage);
 	if (mm) {
 		mm_resident(mm, &s->mem);
@@ -205,8 +205,9 @@ static void stat_times(const struct snapshot *s, struct buf *out)
 	const struct rusage *u = &s->usage;
 
 	/* minflt cminflt majflt cmajflt utime stime cutime cstime priority nice threads 0 start */
-	buf_printf(out, "%ld 0 %ld 0 %llu 0 %llu 0 %d %d %d 0 %llu ", u->ru_minflt, u->ru_majflt,
-		   TICKS(s->cpu_ns), TICKS(s->child_cpu_ns), 20 + s->nice, s->nice, s->nr_threads,
+	buf_printf(out, "%ld 0 %ld 0 %llu %llu %llu %llu %d %d %d 0 %llu ", u->ru_minflt, u->ru_majflt,
+		   TICKS(s->cpu.user), TICKS(s->cpu.sys), TICKS(s->child_cpu.user),
+		   TICKS(s->child_cpu.sys), 20 + s->nice, s->nice, s->nr_threads,
 		   (unsigned long long)(s->start_ns / (1000000000ull / USER_HZ)));
 }
 

@@ -251,7 +251,12 @@ void signal_raise(struct task *t, int sig)
 	signal_send_task(t, &info);
 }
 
-void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e)
+static void count_overrun(struct sig_entry *e, uint64_t n)
+{
+	e->overrun = (int)MIN((uint64_t)e->overrun + n, (uint64_t)INT32_MAX);
+}
+
+void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e, unsigned more)
 {
 	struct sighand *sh = p->sighand;
 	int sig = e->info.si_signo;
@@ -262,13 +267,14 @@ void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e)
 	pthread_mutex_lock(&sh->lock);
 	q = t ? &t->sig->pending : &sh->shared;
 	if (!list_empty(&e->node)) {
-		e->overrun++;
+		count_overrun(e, 1ull + more);
 		goto out;
 	}
 	if (action_ignores(sh, sig) &&
 	    !(t ? (atomic_load(&t->sig->blocked) & sig_bit(sig)) != 0 : blocked_anywhere(p, sig)))
 		goto out;
 	e->overrun = 0;
+	count_overrun(e, more);
 	list_append(&q->queue, &e->node);
 	atomic_fetch_or(&q->set, sig_bit(sig));
 	signalfd_notify(sig);
@@ -400,7 +406,7 @@ static bool take(struct sighand *sh, struct sig_pending *q, int sig, siginfo_t *
 		*info = e->info;
 		list_del(&e->node);
 		if (e->embedded) {
-			info->si_overrun = e->overrun;
+			info->si_overrun = e->delivered = e->overrun;
 		} else {
 			sh->queued--;
 			free(e);

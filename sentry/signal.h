@@ -26,7 +26,8 @@ struct sig_entry { /* one queued signal */
 	struct list node;
 	siginfo_t info;
 	bool embedded; /* part of a timer: not freed when dequeued */
-	int overrun;   /* embedded: expirations since it was queued */
+	int overrun;   /* embedded: further expirations since it was queued */
+	int delivered; /* embedded: what overrun was when it was last taken off a queue */
 };
 
 struct sig_pending {
@@ -71,8 +72,8 @@ int signal_send_task(struct task *t, const siginfo_t *info);
 void signal_force(struct task *t, const siginfo_t *info);
 /* Signal sig with si_code SI_KERNEL to the calling task's thread: SIGPIPE, SIGXFSZ. */
 void signal_raise(struct task *t, int sig);
-/* Queues a timer's entry unless it is queued already (then counts an overrun). */
-void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e);
+/* Queues a timer's entry unless it is queued already (then counts an overrun). more: overruns beside. */
+void signal_send_entry(struct proc *p, struct task *t, struct sig_entry *e, unsigned more);
 /* Takes a timer's entry out of the queue it may be in. */
 void signal_cancel_entry(struct proc *p, struct sig_entry *e);
 

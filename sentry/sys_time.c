@@ -1,9 +1,7 @@
 /* Clocks, sleeping, timers: the calls. */
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/times.h>
 #include <sys/timex.h>
 #include <unistd.h>
 #include "sentry/sys.h"
@@ -11,26 +9,27 @@
 #include "sentry/vdso.h"
 
 #define CLOCK_MAX_ID	CLOCK_TAI
-#define CPUCLOCK_THREAD 4
 #define CPUCLOCK_WHICH	3
-#define USER_HZ_NS	10000000ull
 
 /* CPU clocks of other threads and processes carry an id in their upper bits. */
 static int dynamic_clock(struct task *t, int clock, uint64_t *ns)
 {
-	int id = ~(clock >> 3);
+	int id = timer_clock_id(clock);
 	struct task *o;
 	struct proc *p;
 
 	if ((clock & CPUCLOCK_WHICH) == CPUCLOCK_WHICH) /* a clock device's descriptor */
 		return -EINVAL;
-	if (clock & CPUCLOCK_THREAD) {
+	if (timer_clock_of_thread(clock)) {
+		int r = -EINVAL;
+
 		o = id ? task_by_tid(id) : task_get(t);
-		if (!o)
-			return -EINVAL;
-		*ns = task_cpu_ns(o);
+		if (o && o->proc == t->proc) {
+			*ns = task_cpu_ns(o);
+			r = 0;
+		}
 		task_put(o);
-		return 0;
+		return r;
 	}
 	p = proc_by_pid(id ? id : t->proc->pid);
 	*ns = 0;
@@ -58,33 +57,6 @@ int clock_read(struct task *t, int clock, uint64_t *ns)
 	else
 		*ns = (uint64_t)ts.tv_sec * TIME_NSEC + (uint64_t)ts.tv_nsec;
 	return 0;
-}
-
-static uint64_t host_cpu_clock(const struct task *t)
-{
-	clockid_t id = (clockid_t)((~(unsigned)t->host_tid << 3) | 6);
-	struct timespec ts;
-
-	if (!t->host_tid || clock_gettime(id, &ts))
-		return 0;
-	return (uint64_t)ts.tv_sec * TIME_NSEC + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t task_cpu_ns(const struct task *t)
-{
-	return host_cpu_clock(t);
-}
-
-uint64_t proc_cpu_ns(struct proc *p)
-{
-	struct task *t;
-	uint64_t sum;
-
-	pthread_mutex_lock(&p->lock);
-	sum = p->dead_cpu_ns;
-	list_for_each(t, &p->tasks, node) sum += host_cpu_clock(t);
-	pthread_mutex_unlock(&p->lock);
-	return sum;
 }
 
 long sys_clock_gettime(struct task *t, struct sysargs *a)
@@ -344,26 +316,13 @@ static bool can_time_on(int clock)
 {
 	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME ||
 	       clock == CLOCK_TAI || clock == CLOCK_PROCESS_CPUTIME_ID ||
-	       clock == CLOCK_THREAD_CPUTIME_ID;
-}
-
-/* A CPU clock of the caller by its dynamic number becomes the fixed one. */
-static int plain_clock(const struct task *t, int clock)
-{
-	int id = ~(clock >> 3);
-
-	if (clock >= 0)
-		return clock;
-	if ((clock & CPUCLOCK_THREAD) && (!id || id == t->tid))
-		return CLOCK_THREAD_CPUTIME_ID;
-	if (!(clock & CPUCLOCK_THREAD) && (!id || id == t->proc->pid))
-		return CLOCK_PROCESS_CPUTIME_ID;
-	return clock;
+	       clock == CLOCK_THREAD_CPUTIME_ID ||
+	       (clock < 0 && (clock & CPUCLOCK_WHICH) != CPUCLOCK_WHICH);
 }
 
 long sys_timer_create(struct task *t, struct sysargs *a)
 {
-	int clock = plain_clock(t, A_INT(a, 0)), id;
+	int clock = A_INT(a, 0), id;
 	struct sigevent ev;
 
 	if (!can_time_on(clock))
@@ -428,46 +387,4 @@ long sys_timer_getoverrun(struct task *t, struct sysargs *a)
 long sys_timer_delete(struct task *t, struct sysargs *a)
 {
 	return ptimer_delete(t->proc, A_INT(a, 0));
-}
-
-/* ---- accounting ---- */
-
-/* User and system time of the app: what the sentry does for it counts as system time, which the
- * host does not tell apart per thread cheaply; all is given as user time. */
-long sys_times(struct task *t, struct sysargs *a)
-{
-	struct tms tms = {
-		.tms_utime = (clock_t)(proc_cpu_ns(t->proc) / USER_HZ_NS),
-		.tms_cutime = (clock_t)(t->proc->child_cpu_ns / USER_HZ_NS),
-	};
-
-	if (a->raw[0] && gmem_write(t->proc->mm, A_PTR(a, 0), &tms, sizeof(tms)))
-		return -EFAULT;
-	return (long)(clock_now_ns(CLOCK_BOOTTIME) / USER_HZ_NS);
-}
-
-long sys_getrusage(struct task *t, struct sysargs *a)
-{
-	struct mm_usage mu = {0};
-	struct rusage ru;
-	uint64_t ns = 0;
-
-	switch (A_INT(a, 0)) {
-	case RUSAGE_SELF:
-		ns = proc_cpu_ns(t->proc);
-		break;
-	case RUSAGE_THREAD:
-		ns = task_cpu_ns(t);
-		break;
-	case RUSAGE_CHILDREN:
-		ns = t->proc->child_cpu_ns;
-		mu.rss_peak = t->proc->child_maxrss;
-		break;
-	default:
-		return -EINVAL;
-	}
-	if (A_INT(a, 0) != RUSAGE_CHILDREN)
-		mm_usage(t->proc->mm, &mu);
-	proc_rusage(ns, mu.rss_peak, &ru);
-	return gmem_write(t->proc->mm, A_PTR(a, 1), &ru, sizeof(ru));
 }

@@ -41,19 +41,22 @@ static bool matches(const struct wait *w, const struct proc *c)
 
 static void found(struct wait *w, struct proc *c, int code, int status, int wstatus)
 {
-	uint64_t cpu = c->zombie ? c->dead_cpu_ns : proc_cpu_ns(c);
+	struct cpu_times cpu = proc_cpu_times(c);
 
 	w->pid = c->pid;
 	w->uid = c->uid;
 	w->code = code;
 	w->status = status;
 	w->wstatus = wstatus;
-	proc_rusage(cpu + c->child_cpu_ns, MAX(c->maxrss_dead, c->child_maxrss), &w->ru);
+	cpu.user += c->child_cpu.user;
+	cpu.sys += c->child_cpu.sys;
+	proc_rusage(&cpu, MAX(c->maxrss_dead, c->child_maxrss), &w->ru);
 }
 
 static void take_zombie(struct proc *p, struct proc *c, struct wait *w)
 {
 	int code = c->exit_code;
+	struct cpu_times cpu;
 
 	if (code & 0x7f)
 		found(w, c, code & 0x80 ? CLD_DUMPED : CLD_KILLED, code & 0x7f, code);
@@ -61,7 +64,9 @@ static void take_zombie(struct proc *p, struct proc *c, struct wait *w)
 		found(w, c, CLD_EXITED, code >> 8 & 0xff, code);
 	if (w->options & WNOWAIT)
 		return;
-	p->child_cpu_ns += c->dead_cpu_ns + c->child_cpu_ns;
+	cpu = proc_cpu_times(c);
+	p->child_cpu.user += cpu.user + c->child_cpu.user;
+	p->child_cpu.sys += cpu.sys + c->child_cpu.sys;
 	p->child_maxrss = MAX(p->child_maxrss, c->maxrss_dead);
 	p->child_maxrss = MAX(p->child_maxrss, c->child_maxrss);
 	proc_reap(c);

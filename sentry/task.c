@@ -184,7 +184,8 @@ static bool unlink_task(struct task *t)
 	pthread_mutex_lock(&p->lock);
 	list_del(&t->node);
 	platform_ctx_destroy(&t->ctx);
-	p->dead_cpu_ns += t->host_tid ? task_cpu_ns(t) : 0;
+	cpu_sample_add(&p->dead_cpu, t);
+	t->host_tid = 0; /* the number may be another thread's soon */
 	last = --p->nr_tasks == 0;
 	pthread_mutex_unlock(&p->lock);
 	atomic_fetch_add(&p->thread_event, 1);

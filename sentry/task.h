@@ -53,6 +53,14 @@ struct sandbox {
 };
 extern struct sandbox sandbox;
 
+struct cpu_times { /* nanoseconds */
+	uint64_t user, sys;
+};
+
+struct cpu_sample { /* what the host tells of CPU time: exactly, and by sampling */
+	uint64_t exact, all, user;
+};
+
 struct proc { /* thread group */
 	atomic_int refs;
 	struct list node; /* in sandbox.procs */
@@ -77,7 +85,7 @@ struct proc { /* thread group */
 	_Atomic(struct task *) exec_task; /* execve: the thread that stays */
 	bool subreaper;
 	int pdeath_sig;
-	uint64_t child_cpu_ns; /* of children that were waited for, with theirs */
+	struct cpu_times child_cpu; /* of children that were waited for, with theirs */
 	uint64_t child_maxrss;
 	struct mm *mm;
 	struct fdtab *fdtab;
@@ -97,7 +105,8 @@ struct proc { /* thread group */
 	uint64_t start_ns; /* CLOCK_BOOTTIME at start */
 	bool dumpable;
 	atomic_int oom_adj, oom_adj_min; /* /proc/PID/oom_score_adj; it cannot be made less than min */
-	uint64_t dead_cpu_ns; /* CPU time of threads that ended */
+	struct cpu_sample dead_cpu; /* of threads that ended */
+	struct cpu_times cpu_seen;  /* what was told last */
 	uint64_t xcpu_next_ns; /* CPU time of the next SIGXCPU */
 	uint64_t maxrss_dead;
 	int nice;
@@ -203,11 +212,18 @@ int proc_fork(struct task *t, const struct clone_req *r);
 
 /* Bytes of memory, CPU time: of p's own life so far. */
 struct rusage;
-void proc_rusage(uint64_t cpu_ns, uint64_t maxrss, struct rusage *ru);
+void proc_rusage(const struct cpu_times *c, uint64_t maxrss, struct rusage *ru);
 
 /* CPU time used, in nanoseconds: of one thread, of a process with its dead threads. */
 uint64_t task_cpu_ns(const struct task *t);
 uint64_t proc_cpu_ns(struct proc *p);
+/* The same divided into user and system time. */
+struct cpu_times task_cpu_times(const struct task *t);
+struct cpu_times proc_cpu_times(struct proc *p);
+/* User time as the host samples it, for ITIMER_VIRTUAL. */
+uint64_t proc_user_ns(struct proc *p);
+/* Adds what the host tells of t. */
+void cpu_sample_add(struct cpu_sample *s, const struct task *t);
 
 /* Handles a CPU exception of the app: maps the page, or sends the signal. */
 void task_fault(struct task *t, const struct platform_event *ev);

@@ -24,10 +24,11 @@ struct ptimer {
 	uint64_t due;	   /* on CLOCK_MONOTONIC, or on the CPU clock */
 	uint64_t interval; /* 0: one shot */
 	int notify;	   /* SIGEV_* */
-	struct task *task; /* SIGEV_THREAD_ID: referenced; or whose CPU clock it is */
+	struct task *task; /* SIGEV_THREAD_ID: referenced */
+	/* Whose CPU clock it is: referenced. NULL: the process's own. */
+	struct task *clock_task;
+	struct proc *clock_proc;
 	struct sig_entry entry;
-	int last_overrun;
-	unsigned missed; /* expirations that were due together */
 };
 
 struct posix_timers {
@@ -57,6 +58,14 @@ struct posix_timers *timers_create(void)
 	return pt;
 }
 
+static void free_timer(struct ptimer *tm)
+{
+	task_put(tm->task);
+	task_put(tm->clock_task);
+	proc_put(tm->clock_proc);
+	free(tm);
+}
+
 void timers_destroy(struct posix_timers **pt)
 {
 	int i;
@@ -64,7 +73,8 @@ void timers_destroy(struct posix_timers **pt)
 	if (!*pt)
 		return;
 	for (i = 0; i < (*pt)->high; i++)
-		free((*pt)->timer[i]);
+		if ((*pt)->timer[i])
+			free_timer((*pt)->timer[i]);
 	pthread_mutex_destroy(&(*pt)->lock);
 	free(*pt);
 	*pt = NULL;
@@ -80,43 +90,44 @@ static uint64_t now_of(struct proc *p, const struct ptimer *tm)
 {
 	if (!is_cpu_clock(tm->clock))
 		return clock_now_ns(CLOCK_MONOTONIC);
-	if (tm->clock == CLOCK_THREAD_CPUTIME_ID && tm->task)
-		return task_cpu_ns(tm->task);
-	return proc_cpu_ns(p);
+	if (tm->clock_task)
+		return task_cpu_ns(tm->clock_task);
+	if (tm->is_itimer && tm->entry.info.si_signo == SIGVTALRM)
+		return proc_user_ns(p);
+	return proc_cpu_ns(tm->clock_proc ? tm->clock_proc : p);
 }
 
-static void send_expiry(struct proc *p, struct ptimer *tm)
+/* missed: expirations that were due together with this one. */
+static void send_expiry(struct proc *p, struct ptimer *tm, unsigned missed)
 {
 	if (tm->is_itimer) {
 		signal_send_proc(p, &tm->entry.info);
 		return;
 	}
-	if (tm->notify == SIGEV_NONE)
+	if (tm->notify == SIGEV_NONE || (tm->notify == SIGEV_THREAD_ID && !tm->task))
 		return;
-	tm->entry.overrun += (int)tm->missed;
-	signal_send_entry(p, tm->notify == SIGEV_THREAD_ID ? tm->task : NULL, &tm->entry);
-	tm->last_overrun = tm->entry.overrun;
+	signal_send_entry(p, tm->notify == SIGEV_THREAD_ID ? tm->task : NULL, &tm->entry, missed);
 }
 
 /* Fires tm if it is due. Returns the monotonic time to look at it again. */
 static uint64_t run_one(struct proc *p, struct ptimer *tm, uint64_t mono)
 {
 	uint64_t now, left, periods;
+	unsigned missed = 0;
 	int n = MAX(atomic_load(&sandbox.nr_tasks), 1);
 
 	if (!tm->armed)
 		return UINT64_MAX;
 	now = is_cpu_clock(tm->clock) ? now_of(p, tm) : mono;
 	if (now >= tm->due) {
-		tm->missed = 0;
 		if (tm->interval) {
 			periods = (now - tm->due) / tm->interval;
-			tm->missed = (unsigned)MIN(periods, (uint64_t)INT32_MAX);
+			missed = (unsigned)MIN(periods, (uint64_t)INT32_MAX);
 			tm->due = ns_add(tm->due, (periods + 1) * tm->interval);
 		} else {
 			tm->armed = false;
 		}
-		send_expiry(p, tm);
+		send_expiry(p, tm, missed);
 		if (!tm->armed)
 			return UINT64_MAX;
 	}
@@ -221,16 +232,28 @@ static int set_notify(struct task *t, struct ptimer *tm, const struct sigevent *
 			return -EINVAL;
 		}
 		tm->task = target;
-	} else if (tm->clock == CLOCK_THREAD_CPUTIME_ID) {
-		tm->task = task_get(t);
 	}
 	return 0;
 }
 
-static void free_timer(struct ptimer *tm)
+/* A CPU clock by its dynamic number is one of a thread of this process, or of any process. */
+static int set_clock(struct task *t, struct ptimer *tm, int clock)
 {
-	task_put(tm->task);
-	free(tm);
+	int id = timer_clock_id(clock);
+
+	tm->clock = clock;
+	if (clock == CLOCK_THREAD_CPUTIME_ID)
+		tm->clock_task = task_get(t);
+	if (clock >= 0)
+		return 0;
+	if (!timer_clock_of_thread(clock)) {
+		tm->clock = CLOCK_PROCESS_CPUTIME_ID;
+		tm->clock_proc = id && id != t->proc->pid ? proc_by_pid(id) : NULL;
+		return id && id != t->proc->pid && !tm->clock_proc ? -EINVAL : 0;
+	}
+	tm->clock = CLOCK_THREAD_CPUTIME_ID;
+	tm->clock_task = id ? task_by_tid(id) : task_get(t);
+	return tm->clock_task && tm->clock_task->proc == t->proc ? 0 : -EINVAL;
 }
 
 int ptimer_create(struct task *t, int clock, const struct sigevent *ev)
@@ -241,12 +264,13 @@ int ptimer_create(struct task *t, int clock, const struct sigevent *ev)
 
 	if (!tm)
 		return -EAGAIN;
-	tm->clock = clock;
 	list_init(&tm->entry.node);
 	tm->entry.embedded = true;
-	r = set_notify(t, tm, ev);
+	r = set_clock(t, tm, clock);
+	if (!r)
+		r = set_notify(t, tm, ev);
 	if (r) {
-		free(tm);
+		free_timer(tm);
 		return r;
 	}
 	pthread_mutex_lock(&pt->lock);
@@ -294,7 +318,7 @@ int ptimer_settime(struct proc *p, int id, bool absolute, const struct itimer_va
 			rel.value = v->value > now ? v->value - now : 1;
 		}
 		signal_cancel_entry(p, &tm->entry);
-		tm->last_overrun = tm->entry.overrun = 0;
+		tm->entry.delivered = tm->entry.overrun = 0;
 		arm(p, tm, &rel);
 	}
 	pthread_mutex_unlock(&pt->lock);
@@ -322,7 +346,7 @@ int ptimer_overrun(struct proc *p, int id)
 	pthread_mutex_lock(&p->timers->lock);
 	tm = find(p->timers, id);
 	if (tm)
-		r = tm->last_overrun;
+		r = tm->entry.delivered;
 	pthread_mutex_unlock(&p->timers->lock);
 	return r;
 }

@@ -66,6 +66,17 @@ struct itimer_value {
 int itimer_get(struct proc *p, int which, struct itimer_value *out);
 int itimer_set(struct proc *p, int which, const struct itimer_value *v, struct itimer_value *old);
 
+/* Dynamic numbers of CPU clocks: whose they are, 0 for the caller; of a thread? */
+static inline int timer_clock_id(int clock)
+{
+	return ~(clock >> 3);
+}
+
+static inline bool timer_clock_of_thread(int clock)
+{
+	return clock & 4;
+}
+
 /* timer_create ...: id or 0, or -errno. ev is the checked sigevent; NULL: SIGALRM, value = id. */
 int ptimer_create(struct task *t, int clock, const struct sigevent *ev);
 int ptimer_settime(struct proc *p, int id, bool absolute, const struct itimer_value *v,

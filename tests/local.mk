@@ -64,6 +64,7 @@ guest_tests = \
 	tests/guest/sysv_msg \
 	tests/guest/tasks \
 	tests/guest/threads64 \
+	tests/guest/timers \
 	tests/guest/tmpfs \
 	tests/guest/tty \
 	tests/guest/tty_inject \
