@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/overflow.h"
 #include "sentry/async.h"
+#include "sentry/filelock.h"
 #include "sentry/job.h"
 #include "sentry/notify.h"
 #include "sentry/ready.h"
@@ -52,6 +53,8 @@ void file_put(struct file *f)
 	notify_file(f, file_can_write(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (f->async)
 		async_forget(f);
+	if (f->lockfd)
+		filelock_flock_end(f);
 	if (f->ops->release)
 		f->ops->release(f);
 	if (f->hostfd >= 0 && !f->node_fd)

@@ -61,6 +61,7 @@ struct file {
 	bool count_output;	    /* inherited stdout/stderr: counts against limits.output */
 	bool inherited;		    /* the description is shared with the host: its flags are left
 				     * alone, O_NONBLOCK is emulated */
+	int lockfd;		    /* what flock acts on, where hostfd is -1; 0: none */
 	bool watched;		    /* was registered with an epoll: see epoll_forget */
 	struct async *async;	    /* who is told of readiness: async.c; or NULL */
 	pthread_mutex_t lock;	    /* guards pos and priv of sentry-made files */

@@ -27,4 +27,9 @@ int filelock_ofd(struct task *t, struct file *f, int cmd, struct flock *fl);
 /* A descriptor of f was closed: the process' POSIX locks on its file go. */
 void filelock_release(struct filelock_table *tab, struct file *f);
 
+/* The host descriptor that flock is to act on: f's own, or one that stands for it. -ENOLCK. */
+int filelock_flock_fd(struct file *f);
+/* The last of f, which has a lockfd: its lock goes. */
+void filelock_flock_end(struct file *f);
+
 #endif

@@ -65,13 +65,15 @@ sentry_files = \
 	sentry/fdtab.c \
 	sentry/file.c sentry/file.h \
 	sentry/filelock.c sentry/filelock.h \
+	sentry/flock.c \
 	sentry/lockgraph.c sentry/lockgraph.h \
 	sentry/hostfile.c \
 	sentry/hostfs.c sentry/hostfs.h \
 	sentry/hostxattr.c \
 	sentry/notify.c sentry/notify.h \
 	sentry/notify_host.c \
-	sentry/path.c \
+	sentry/path.c sentry/path_int.h \
+	sentry/path_move.c \
 	sentry/sys_file.h \
 	sentry/sys_file_attr.c \
 	sentry/sys_file_copy.c \
@@ -81,6 +83,7 @@ sentry_files = \
 	sentry/sys_file_open.c \
 	sentry/sys_file_splice.c \
 	sentry/sys_file_stat.c \
+	sentry/sys_handle.c \
 	sentry/sys_inotify.c \
 	sentry/sys_xattr.c \
 	sentry/vfs.c sentry/vfs.h \

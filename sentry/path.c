@@ -9,25 +9,10 @@
 #include <string.h>
 #include "base/overflow.h"
 #include "sentry/hostfs.h"
+#include "sentry/path_int.h"
 #include "sentry/task.h"
-#include "sentry/vfs.h"
 
 #define MAX_LINKS 40 /* as Linux */
-#define REST_MAX  (2 * PATH_MAX)
-
-struct walk {
-	struct task *t;
-	unsigned flags;
-	struct vpath *out; /* out->path is the canonical path of cur while walking */
-	struct vnode *cur; /* referenced */
-	char rest[REST_MAX];
-	char *next; /* what is left, inside rest */
-	int links;
-	bool slow;	    /* the next components are taken one by one */
-	bool dotdot;	    /* VFS_PARENT: the path ends with ".." */
-	size_t base_len;    /* RESOLVE_BENEATH, RESOLVE_IN_ROOT: length of the start's path */
-	struct vnode *base; /* ... and its node, referenced */
-};
 
 void vpath_release(struct vpath *p)
 {
@@ -36,123 +21,6 @@ void vpath_release(struct vpath *p)
 	file_put(p->file);
 	p->dir = p->node = NULL;
 	p->file = NULL;
-}
-
-/* ---- moving ---- */
-
-static int set_path(struct walk *w, const char *path, size_t len)
-{
-	if (len >= PATH_MAX)
-		return -ENAMETOOLONG;
-	memmove(w->out->path, path, len);
-	w->out->path[len] = '\0';
-	w->out->path_len = len;
-	return 0;
-}
-
-/* Appends "/name"; -ENAMETOOLONG beyond PATH_MAX. */
-static int push_name(struct walk *w, const char *name, size_t len)
-{
-	struct vpath *o = w->out;
-	size_t at = o->path_len == 1 ? 0 : o->path_len;
-
-	if (at + 1 + len >= PATH_MAX)
-		return -ENAMETOOLONG;
-	o->path[at] = '/';
-	memcpy(o->path + at + 1, name, len);
-	o->path_len = at + 1 + len;
-	o->path[o->path_len] = '\0';
-	return 0;
-}
-
-/* Makes n (reference taken) the current directory. */
-static void move_to(struct walk *w, struct vnode *n)
-{
-	vnode_put(w->cur);
-	w->cur = n;
-}
-
-static int move_to_root(struct walk *w)
-{
-	struct mount *m = vfs_mount_at("/", 1);
-
-	if (!m)
-		return -ENOENT;
-	move_to(w, vnode_get(m->root));
-	return set_path(w, "/", 1);
-}
-
-/* Puts text in front of what is left. */
-static int prepend(struct walk *w, const char *text, size_t len)
-{
-	size_t left = strlen(w->next);
-
-	if (len + 1 + left + 1 > sizeof(w->rest))
-		return -ENAMETOOLONG;
-	memmove(w->rest + len + 1, w->next, left + 1);
-	memcpy(w->rest, text, len);
-	w->rest[len] = left ? '/' : '\0';
-	w->next = w->rest;
-	return 0;
-}
-
-/* ".." by name: walks the parent's canonical path from the root. */
-static int parent_by_name(struct walk *w)
-{
-	char parent[PATH_MAX + 2];
-	size_t len = w->out->path_len;
-	int r;
-
-	memcpy(parent, w->out->path, len + 1);
-	while (len > 1 && parent[len - 1] != '/')
-		len--;
-	memcpy(parent + len, ".", 2); /* "/a/b/." : not a last component by name */
-	r = prepend(w, parent + 1, len);
-	return r ? r : move_to_root(w);
-}
-
-static int go_parent(struct walk *w)
-{
-	char path[PATH_MAX];
-	struct vnode *up;
-	int fd, len;
-
-	if (w->flags & (VFS_BENEATH | VFS_IN_ROOT) && w->out->path_len == w->base_len)
-		return w->flags & VFS_BENEATH ? -EXDEV : 0;
-	if (w->out->path_len == 1)
-		return 0;
-	if (w->cur->ops != &hostfs_ops || (w->cur->mnt && w->cur == w->cur->mnt->root))
-		return parent_by_name(w);
-	/* The directory may have been moved: its true parent is asked for its true path. */
-	fd = openat(w->cur->hostfd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	len = hostfs_node(fd, w->cur->mnt, &up);
-	if (len < 0)
-		return len;
-	len = vfs_node_path(up, path, sizeof(path));
-	if (len < 0 || vfs_mount_of(path, (size_t)len) != up->mnt) {
-		vnode_put(up);
-		return len < 0 ? len : -ENOENT;
-	}
-	if (w->flags & (VFS_BENEATH | VFS_IN_ROOT) && (size_t)len < w->base_len) {
-		vnode_put(up);
-		return -EXDEV;
-	}
-	move_to(w, up);
-	return set_path(w, path, (size_t)len);
-}
-
-/* A directory that was reached earlier may have another name by now: the policy judges the present
- * one. */
-static int refresh_path(struct walk *w)
-{
-	char path[PATH_MAX];
-	int r = vfs_node_path(w->cur, path, sizeof(path));
-
-	if (r == -EOPNOTSUPP)
-		return 0;
-	return r < 0 ? r : set_path(w, path, (size_t)r);
 }
 
 /* ---- components ---- */
@@ -247,9 +115,9 @@ static int enter_mount(struct walk *w, bool *moved)
 	if (w->flags & VFS_NO_XDEV)
 		return -EXDEV;
 	skip(w, m->path_len - at);
-	move_to(w, vnode_get(m->root));
+	walk_to(w, vnode_get(m->root));
 	*moved = true;
-	return set_path(w, m->path, m->path_len);
+	return walk_set_path(w, m->path, m->path_len);
 }
 
 /* ---- symlinks ---- */
@@ -269,14 +137,14 @@ static int follow_magic(struct walk *w, struct vnode *link, const char *name, si
 		return r;
 	r = vfs_node_path(to, path, sizeof(path));
 	if (r >= 0)
-		r = set_path(w, path, (size_t)r);
+		r = walk_set_path(w, path, (size_t)r);
 	else if (r == -EOPNOTSUPP)
-		r = push_name(w, name, len); /* no name of its own: a pipe, a socket */
+		r = walk_push(w, name, len); /* no name of its own: a pipe, a socket */
 	if (r < 0) {
 		vnode_put(to);
 		return r;
 	}
-	move_to(w, to);
+	walk_to(w, to);
 	return 0;
 }
 
@@ -305,7 +173,7 @@ static int follow(struct walk *w, struct vnode *link, const char *name, size_t l
 		return -ENOENT;
 	if ((size_t)n >= sizeof(target))
 		return -ENAMETOOLONG;
-	r = prepend(w, target, (size_t)n);
+	r = walk_prepend(w, target, (size_t)n);
 	if (r)
 		return r;
 	w->slow = false;
@@ -317,12 +185,12 @@ static int follow(struct walk *w, struct vnode *link, const char *name, size_t l
 		w->out->path[w->base_len] =
 		    '\0'; /* cur is below base: its path starts with base's */
 		w->out->path_len = w->base_len;
-		move_to(w, vnode_get(w->base));
-		r = refresh_path(w);
+		walk_to(w, vnode_get(w->base));
+		r = walk_refresh(w);
 		w->base_len = w->out->path_len;
 		return r;
 	}
-	return move_to_root(w);
+	return walk_to_root(w);
 }
 
 /* ---- the walk ---- */
@@ -342,7 +210,7 @@ static int end_at_cur(struct walk *w, const char *name)
 static int end_at_name(struct walk *w, const char *name, size_t len, struct vnode *node)
 {
 	struct vpath *o = w->out;
-	int r = push_name(w, name, len);
+	int r = walk_push(w, name, len);
 
 	if (r) {
 		vnode_put(node);
@@ -383,12 +251,12 @@ static int lookup_child(struct walk *w, const char *name, size_t len, struct vno
 /* Moves to node (taken), found len bytes of the plain text ahead. */
 static int arrive(struct walk *w, struct vnode *node, const struct ahead *a, size_t len)
 {
-	int r = push_name(w, a->text, len);
+	int r = walk_push(w, a->text, len);
 
 	if (r)
 		vnode_put(node);
 	else
-		move_to(w, node);
+		walk_to(w, node);
 	return r;
 }
 
@@ -502,12 +370,12 @@ static int walk_name(struct walk *w, const char *name, size_t len)
 		r = end_at_name(w, name, len, node);
 		return r ? r : 1;
 	}
-	r = push_name(w, name, len);
+	r = walk_push(w, name, len);
 	if (r) {
 		vnode_put(node);
 		return r;
 	}
-	move_to(w, node);
+	walk_to(w, node);
 	return 0;
 }
 
@@ -541,7 +409,7 @@ static int walk(struct walk *w)
 		w->next += len;
 		if (!w->next[strspn(w->next, "/")] && w->flags & VFS_PARENT) {
 			if (len == 2) {
-				r = go_parent(w);
+				r = walk_to_parent(w);
 				if (r)
 					return r;
 				w->dotdot = true;
@@ -551,7 +419,7 @@ static int walk(struct walk *w)
 			continue; /* the parent is found by name: "/its/path/." */
 		}
 		if (len == 2) {
-			r = go_parent(w);
+			r = walk_to_parent(w);
 			if (r)
 				return r;
 		}
@@ -569,8 +437,8 @@ static int start_at_cwd(struct walk *w)
 		return -ENOENT;
 	fs = w->t->proc->fs;
 	pthread_mutex_lock(&fs->lock);
-	move_to(w, vnode_get(fs->cwd));
-	r = set_path(w, fs->cwd_path, strlen(fs->cwd_path));
+	walk_to(w, vnode_get(fs->cwd));
+	r = walk_set_path(w, fs->cwd_path, strlen(fs->cwd_path));
 	pthread_mutex_unlock(&fs->lock);
 	return r;
 }
@@ -585,8 +453,8 @@ static int start_at_fd(struct walk *w, int fd)
 	if (!f->node || f->node->type != S_IFDIR)
 		r = -ENOTDIR;
 	else {
-		move_to(w, vnode_get(f->node));
-		r = set_path(w, f->path ? f->path : "/", f->path ? strlen(f->path) : 1);
+		walk_to(w, vnode_get(f->node));
+		r = walk_set_path(w, f->path ? f->path : "/", f->path ? strlen(f->path) : 1);
 	}
 	file_put(f);
 	return r;
@@ -599,11 +467,11 @@ static int start(struct walk *w, int dirfd, const char *path)
 	if (path[0] == '/' && !(w->flags & VFS_IN_ROOT)) {
 		if (w->flags & VFS_BENEATH)
 			return -EXDEV;
-		return move_to_root(w);
+		return walk_to_root(w);
 	}
 	r = dirfd == AT_FDCWD ? start_at_cwd(w) : start_at_fd(w, dirfd);
 	if (!r)
-		r = refresh_path(w);
+		r = walk_refresh(w);
 	if (r == -ENOENT) /* removed: nothing can be found in it, but itself and its parent */
 		r = 0;
 	if (!r && w->flags & (VFS_BENEATH | VFS_IN_ROOT)) {
@@ -629,7 +497,7 @@ static int resolve_fd(struct walk *w, int dirfd)
 	if (o->file->node)
 		o->node = vnode_get(o->file->node);
 	if (o->file->path)
-		return set_path(w, o->file->path, strlen(o->file->path));
+		return walk_set_path(w, o->file->path, strlen(o->file->path));
 	return 0;
 }
 
@@ -644,12 +512,14 @@ static void keep_failed_path(struct walk *w)
 	while ((len = component(w, &name))) {
 		w->next += len;
 		if (len == 2 && is_dots(name, 2)) {
+			if (walk_at_root(w))
+				continue;
 			while (w->out->path_len > 1 && w->out->path[--w->out->path_len] != '/')
 				;
 			w->out->path[w->out->path_len] = '\0';
 			if (!w->out->path_len)
-				set_path(w, "/", 1);
-		} else if (!is_dots(name, len) && push_name(w, name, len)) {
+				walk_set_path(w, "/", 1);
+		} else if (!is_dots(name, len) && walk_push(w, name, len)) {
 			return;
 		}
 	}
@@ -672,10 +542,9 @@ int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, str
 		return -ENOENT;
 	memcpy(w.rest, path, len + 1);
 	w.next = w.rest;
-	if (!len)
-		r = resolve_fd(&w, dirfd);
-	else
-		r = start(&w, dirfd, path);
+	r = walk_take_root(&w);
+	if (!r)
+		r = len ? start(&w, dirfd, path) : resolve_fd(&w, dirfd);
 	if (!r && len)
 		r = walk(&w);
 	if (r > 0) /* the walk ended early */
@@ -695,5 +564,7 @@ int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, str
 	}
 	vnode_put(w.cur);
 	vnode_put(w.base);
+	vnode_put(w.root);
+	free(w.root_path);
 	return r;
 }

@@ -194,16 +194,6 @@ static off_t position(struct file *f)
 	return pos > 0 ? pos : 0;
 }
 
-static int mount_id(const struct file *f)
-{
-	int id = 20;
-
-	for (struct mount *m = vfs_mounts(); m; m = m->next, id++)
-		if (f->node && f->node->mnt == m)
-			return id;
-	return id;
-}
-
 static int show_fdinfo(const struct pseudo_key *k, struct buf *out)
 {
 	struct file *f;
@@ -213,7 +203,7 @@ static int show_fdinfo(const struct pseudo_key *k, struct buf *out)
 	if (r)
 		return r;
 	buf_printf(out, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t%d\nino:\t%llu\n",
-		   (long long)position(f), f->flags | (cloexec ? O_CLOEXEC : 0), mount_id(f),
+		   (long long)position(f), f->flags | (cloexec ? O_CLOEXEC : 0), vfs_mount_id(f->node ? f->node->mnt : NULL),
 		   (unsigned long long)(f->node ? f->node->ino : 0));
 	file_put(f);
 	return 0;

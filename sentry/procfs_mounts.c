@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#define FIRST_ID 20
 
 /* Spaces and the like would break the columns: octal, as the kernel writes them. */
 static void put_path(struct buf *out, const char *s)
@@ -50,26 +49,21 @@ static bool contains(const struct mount *up, const struct mount *m)
 static int parent_id(const struct mount *m)
 {
 	const struct mount *best = NULL;
-	int id = FIRST_ID, best_id = 1;
 
-	for (struct mount *u = vfs_mounts(); u; u = u->next, id++) {
-		if (contains(u, m) && (!best || u->path_len > best->path_len)) {
+	for (struct mount *u = vfs_mounts(); u; u = u->next)
+		if (contains(u, m) && (!best || u->path_len > best->path_len))
 			best = u;
-			best_id = id;
-		}
-	}
-	return best_id;
+	return best ? vfs_mount_id(best) : 1;
 }
 
 int procfs_show_mountinfo(const struct pseudo_key *k, struct buf *out)
 {
-	int id = FIRST_ID;
 	struct statx st;
 
-	for (struct mount *m = vfs_mounts(); m; m = m->next, id++) {
+	for (struct mount *m = vfs_mounts(); m; m = m->next) {
 		if (!m->root->ops->getattr || m->root->ops->getattr(current, m->root, &st))
 			memset(&st, 0, sizeof(st));
-		buf_printf(out, "%d %d %u:%u / ", id, parent_id(m), st.stx_dev_major,
+		buf_printf(out, "%d %d %u:%u / ", vfs_mount_id(m), parent_id(m), st.stx_dev_major,
 			   st.stx_dev_minor);
 		put_path(out, m->path);
 		buf_printf(out, " rw,relatime - %s %s rw\n", type_of(m),

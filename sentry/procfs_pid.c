@@ -411,18 +411,29 @@ static int follow_cwd(struct task *t, const struct pseudo_key *k, struct vnode *
 
 static ssize_t link_root(const struct pseudo_key *k, char *buf, size_t size)
 {
-	return procfs_text("/", buf, size);
+	struct fsctx *fs = fs_of(k);
+	ssize_t r;
+
+	if (!fs)
+		return -ESRCH;
+	pthread_mutex_lock(&fs->lock);
+	r = procfs_text(fs->root ? fs->root_path : "/", buf, size);
+	pthread_mutex_unlock(&fs->lock);
+	fsctx_put(fs);
+	return r;
 }
 
 static int follow_root(struct task *t, const struct pseudo_key *k, struct vnode **out)
 {
-	for (struct mount *m = vfs_mounts(); m; m = m->next) {
-		if (!strcmp(m->path, "/")) {
-			*out = vnode_get(m->root);
-			return 0;
-		}
-	}
-	return -ENOENT;
+	struct fsctx *fs = fs_of(k);
+
+	if (!fs)
+		return -ESRCH;
+	pthread_mutex_lock(&fs->lock);
+	*out = vnode_get(fs->root ? fs->root : vfs_mount_at("/", 1)->root);
+	pthread_mutex_unlock(&fs->lock);
+	fsctx_put(fs);
+	return 0;
 }
 
 /* ---- tables ---- */

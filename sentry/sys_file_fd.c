@@ -198,15 +198,14 @@ hot_path long sys_fcntl(struct task *t, struct sysargs *a)
 long sys_flock(struct task *t, struct sysargs *a)
 {
 	struct file *f = a->file[0];
-	int op = A_INT(a, 1) & ~LOCK_NB;
+	int op = A_INT(a, 1) & ~LOCK_NB, fd;
 
 	if (!f || f->flags & O_PATH)
 		return -EBADF;
 	if (op != LOCK_SH && op != LOCK_EX && op != LOCK_UN)
 		return -EINVAL;
-	if (f->hostfd < 0)
-		return -ENOLCK;
-	return task_host_call(t, SYS_flock, f->hostfd, A_INT(a, 1), 0, 0, 0, 0);
+	fd = filelock_flock_fd(f);
+	return fd < 0 ? fd : task_host_call(t, SYS_flock, fd, A_INT(a, 1), 0, 0, 0, 0);
 }
 
 static long sync_file(struct task *t, struct sysargs *a, long nr)

@@ -372,13 +372,30 @@ int sys_cwd_path(struct task *t, char *buf, size_t size)
 	return r;
 }
 
+long sys_chroot(struct task *t, struct sysargs *a)
+{
+	const struct vpath *v = a->path[0].v;
+	int r = vfs_access(t, v->node, X_OK);
+
+	if (r)
+		return r;
+	return t->proc->uid == 0 ? fsctx_set_root(t->proc->fs, v->node, v->path) : -EPERM;
+}
+
+#define UNREACHABLE "(unreachable)"
+
 long sys_getcwd(struct task *t, struct sysargs *a)
 {
-	char path[PATH_MAX];
-	int len = sys_cwd_path(t, path, sizeof(path));
+	char path[sizeof(UNREACHABLE) + PATH_MAX];
+	int len = sys_cwd_path(t, path, PATH_MAX);
 
 	if (len < 0)
 		return len;
+	if (!fsctx_seen_path(t->proc->fs, path)) {
+		memmove(path + strlen(UNREACHABLE), path, (size_t)len + 1);
+		memcpy(path, UNREACHABLE, strlen(UNREACHABLE));
+	}
+	len = (int)strlen(path);
 	if ((uint64_t)len + 1 > a->raw[1])
 		return -ERANGE;
 	return gmem_write(t->proc->mm, A_PTR(a, 0), path, (size_t)len + 1) ? -EFAULT : len + 1;

@@ -1,6 +1,7 @@
 /* What files are: stat, access, readlink, statfs, directory contents. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
@@ -79,11 +80,27 @@ long sys_fstat(struct task *t, struct sysargs *a)
 	return r ? r : put_stat(t, a->raw[1], &st);
 }
 
+/* libc's structure need not have this field of the kernel's yet. */
+#define MNT_ID_MASK   0x1000u /* STATX_MNT_ID */
+#define MNT_ID_OFFSET (offsetof(struct statx, stx_dev_minor) + sizeof(uint32_t))
+
+/* The sandbox's mount, not the host's. */
+static void put_mount_id(const struct vnode *n, struct statx *st)
+{
+	uint64_t id = (uint64_t)vfs_mount_id(n->mnt);
+
+	memcpy((char *)st + MNT_ID_OFFSET, &id, sizeof(id));
+	st->stx_mask |= MNT_ID_MASK;
+}
+
 long sys_statx(struct task *t, struct sysargs *a)
 {
+	struct vnode *n = a->path[0].v->node;
 	struct statx st;
 	int r = path_getattr(t, a, &st);
 
+	if (!r && n)
+		put_mount_id(n, &st);
 	return r ? r : gmem_write(t->proc->mm, A_PTR(a, 4), &st, sizeof(st));
 }
 
@@ -119,19 +136,33 @@ long sys_faccessat2(struct task *t, struct sysargs *a)
 
 /* ---- readlink ---- */
 
+/* Links of /proc that are objects tell their path as the reader sees it. */
+static ssize_t seen(struct task *t, const struct vnode *n, char *buf, ssize_t len)
+{
+	if (!n->ops->follow || buf[0] != '/' || (size_t)len >= PATH_MAX)
+		return len;
+	buf[len] = '\0';
+	fsctx_seen_path(t->proc->fs, buf);
+	return (ssize_t)strlen(buf);
+}
+
 static long do_readlink(struct task *t, struct sysargs *a, uint64_t addr, int size)
 {
 	const struct vpath *v = a->path[0].v;
 	char buf[PATH_MAX];
+	bool magic;
 	ssize_t n;
 
 	if (size <= 0)
 		return -EINVAL;
 	if (!v->node || v->node->type != S_IFLNK || !v->node->ops->readlink)
 		return a->path[0].str[0] ? -EINVAL : -ENOENT;
-	n = v->node->ops->readlink(t, v->node, buf, MIN((size_t)size, sizeof(buf)));
+	magic = v->node->ops->follow != NULL;
+	n = v->node->ops->readlink(t, v->node, buf,
+				   magic ? sizeof(buf) : MIN((size_t)size, sizeof(buf)));
 	if (n < 0)
 		return n;
+	n = MIN(seen(t, v->node, buf, n), size);
 	return gmem_write(t->proc->mm, gptr_at(addr), buf, (size_t)n) ? -EFAULT : n;
 }
 

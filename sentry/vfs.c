@@ -157,6 +157,15 @@ struct mount *vfs_mounts(void)
 	return mounts;
 }
 
+int vfs_mount_id(const struct mount *m)
+{
+	int id = 20;
+
+	for (const struct mount *at = mounts; at && at != m; at = at->next)
+		id++;
+	return id;
+}
+
 struct mount *vfs_mount_at(const char *path, size_t len)
 {
 	struct mount *found = NULL;
@@ -447,8 +456,56 @@ struct fsctx *fsctx_copy(struct fsctx *from)
 	fs->cwd = vnode_get(from->cwd);
 	memcpy(fs->cwd_path, from->cwd_path, sizeof(fs->cwd_path));
 	fs->umask = from->umask;
+	if (from->root) {
+		fs->root_path = strdup(from->root_path);
+		fs->root = fs->root_path ? vnode_get(from->root) : NULL;
+		atomic_init(&fs->has_root, true);
+	}
 	pthread_mutex_unlock(&from->lock);
+	if (fs->has_root && !fs->root) {
+		fsctx_put(fs);
+		return NULL;
+	}
 	return fs;
+}
+
+int fsctx_set_root(struct fsctx *fs, struct vnode *n, const char *path)
+{
+	char *copy = strdup(path), *old_path;
+	struct vnode *old;
+
+	if (!copy)
+		return -ENOMEM;
+	pthread_mutex_lock(&fs->lock);
+	old = fs->root;
+	old_path = fs->root_path;
+	fs->root = vnode_get(n);
+	fs->root_path = copy;
+	atomic_store(&fs->has_root, true);
+	pthread_mutex_unlock(&fs->lock);
+	vnode_put(old);
+	free(old_path);
+	return 0;
+}
+
+bool fsctx_seen_path(struct fsctx *fs, char *path)
+{
+	bool below = true;
+	size_t len;
+
+	if (!atomic_load_explicit(&fs->has_root, memory_order_relaxed))
+		return true;
+	pthread_mutex_lock(&fs->lock);
+	len = strlen(fs->root_path);
+	if (len > 1)
+		below = !strncmp(path, fs->root_path, len) && (!path[len] || path[len] == '/');
+	pthread_mutex_unlock(&fs->lock);
+	if (!below || len == 1)
+		return below;
+	memmove(path, path + len, strlen(path + len) + 1);
+	if (!*path)
+		strcpy(path, "/");
+	return true;
 }
 
 struct fsctx *fsctx_get(struct fsctx *fs)
@@ -462,6 +519,8 @@ void fsctx_put(struct fsctx *fs)
 	if (!fs || atomic_fetch_sub(&fs->refs, 1) != 1)
 		return;
 	vnode_put(fs->cwd);
+	vnode_put(fs->root);
+	free(fs->root_path);
 	pthread_mutex_destroy(&fs->lock);
 	free(fs);
 }

@@ -112,6 +112,7 @@ struct mount {
 int vfs_mount(const char *path, struct vnode *root, const char *fstype, void *priv,
 	      struct mount **out);
 struct mount *vfs_mounts(void); /* list, for /proc/mounts */
+int vfs_mount_id(const struct mount *m); /* as statx and /proc tell it */
 /* The mount at exactly this path; the deepest mount that holds path (never NULL after vfs_init). */
 struct mount *vfs_mount_at(const char *path, size_t len);
 struct mount *vfs_mount_of(const char *path, size_t len);
@@ -149,6 +150,9 @@ struct fsctx { /* per process: cwd, umask; shared by threads (CLONE_FS) */
 	struct vnode *cwd;
 	char cwd_path[PATH_MAX];
 	mode_t umask;
+	atomic_bool has_root; /* chroot: */
+	struct vnode *root;   /* the directory that absolute paths start at */
+	char *root_path;      /* its canonical path; owned */
 };
 struct fsctx *fsctx_create(const char *cwd, struct sbx_err **e);
 struct fsctx *fsctx_copy(struct fsctx *fs); /* NULL when out of memory */
@@ -167,6 +171,12 @@ enum { /* flags of vfs_resolve */
 	VFS_NO_MAGICLINKS = 256,
 	VFS_NO_XDEV = 512,
 };
+/* chroot: n, whose canonical path is path, becomes the root. 0 or -ENOMEM. */
+int fsctx_set_root(struct fsctx *fs, struct vnode *n, const char *path);
+/* Turns a canonical path into what a process of fs sees: without the path of its root. False, and nothing
+ * is changed, when it does not lie there. */
+bool fsctx_seen_path(struct fsctx *fs, char *path);
+
 /* Resolves path relative to dirfd (AT_FDCWD or a descriptor of t). Does not consult the policy.
  * 0 or -errno (-ENOENT, -ENOTDIR, -ELOOP, -EACCES, -ENAMETOOLONG, -EBADF). */
 int vfs_resolve(struct task *t, int dirfd, const char *path, unsigned flags, struct vpath *out);

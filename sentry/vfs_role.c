@@ -114,6 +114,8 @@ static unsigned known_at_flags(uint32_t nr)
 		return AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
 	case SYS_linkat:
 		return AT_SYMLINK_FOLLOW | AT_EMPTY_PATH;
+	case SYS_name_to_handle_at:
+		return AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | 0x200 /* AT_HANDLE_FID */;
 	case SYS_unlinkat:
 		return AT_REMOVEDIR;
 	case SYS_readlinkat:
@@ -149,6 +151,9 @@ unsigned vfs_role_flags(enum path_role role, const struct sysargs *a)
 {
 	unsigned at = sys_at_flags(a), empty = at & AT_EMPTY_PATH ? VFS_EMPTY : 0;
 	unsigned nofollow = at & AT_SYMLINK_NOFOLLOW ? VFS_NOFOLLOW : 0;
+
+	if (a->nr == SYS_name_to_handle_at)
+		nofollow = at & AT_SYMLINK_FOLLOW ? 0 : VFS_NOFOLLOW;
 
 	switch (role) {
 	case PATH_open:

@@ -12,10 +12,12 @@ AM_TESTS_ENVIRONMENT = \
 GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -static
 
 guest_tests = \
+	tests/guest/chroot \
 	tests/guest/clocks \
 	tests/guest/dev_files \
 	tests/guest/exec \
 	tests/guest/file_attr \
+	tests/guest/file_corner \
 	tests/guest/file_fd \
 	tests/guest/file_inotify \
 	tests/guest/file_io \
