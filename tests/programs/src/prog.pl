@@ -1,0 +1,72 @@
+# Processes, pipes, signals, sockets, sparse files, threads of perl's own.
+use strict;
+use warnings;
+use Errno;
+use Fcntl qw(:DEFAULT :flock :seek);
+use File::Find;
+use IO::Select;
+use IO::Socket::INET;
+use IPC::Open3;
+use POSIX qw(:sys_wait_h strftime);
+use Socket;
+use Time::HiRes qw(usleep ualarm);
+
+$| = 1;
+my @kids = map { my $n = $_; my $p = fork // die; exit $n unless $p; $p } 1 .. 5;
+print join(' ', map { waitpid $_, 0; WEXITSTATUS($?) } @kids), "\n";
+my $pid = open3(my $in, my $out, undef, 'sort', '-r');
+print $in "b\na\nc\n";
+close $in;
+print join('', <$out>);
+waitpid $pid, 0;
+print "status $?\n";
+socketpair my $a, my $b, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
+unless (fork) { close $a; syswrite $b, uc <$b>; exit 0 }
+close $b;
+syswrite $a, "through a socket pair\n";
+print scalar <$a>;
+wait;
+my $listen = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+unless (fork) {
+	my $c = $listen->accept;
+	print $c "hello from ", ($c->peerhost), "\n";
+	exit 0;
+}
+print IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $listen->sockport)->getline;
+wait;
+my $hits = 0;
+$SIG{ALRM} = sub { $hits++ };
+ualarm 5000, 5000;
+select undef, undef, undef, 0.02 while $hits < 3;
+ualarm 0;
+print "alarms\n";
+eval { local $SIG{ALRM} = sub { die "late\n" }; alarm 1; sleep 5; };
+print "eval: $@";
+sysopen my $f, 'sparse', O_RDWR | O_CREAT, 0640 or die;
+flock $f, LOCK_EX | LOCK_NB or die;
+sysseek $f, 1 << 30, SEEK_SET;
+syswrite $f, 'end';
+print -s 'sparse', ' ', (stat 'sparse')[12] < 100 ? 'sparse' : 'dense', "\n";
+truncate $f, 10;
+print -s $f, "\n";
+mkdir "d$_" or die for 1 .. 3;
+link 'sparse', 'd1/hard' or die;
+symlink '../sparse', 'd2/soft' or die;
+my @found;
+find(sub { push @found, $File::Find::name }, '.');
+print join(' ', sort grep { m{^\./d} } @found), "\n";
+opendir my $d, '/nonexistent' or print "opendir: ", $!{ENOENT} ? 'ENOENT' : $!, "\n";
+local $0 = 'renamed';
+kill 'STOP', my $slow = fork // die;
+unless ($slow) { sleep 10; exit 0 }
+waitpid $slow, WUNTRACED;
+print WIFSTOPPED($?) ? "stopped\n" : "not stopped: $?\n";
+kill 'KILL', $slow;
+waitpid $slow, 0;
+print "signal ", $? & 127, "\n";
+print strftime("%Y-%m-%d\n", gmtime 86400 * 365);
+my %h = map { $_ => $_ ** 2 } 1 .. 50000;
+my $sum = 0;
+$sum += $_ for values %h;
+print "$sum\n";
+exec 'sh', '-c', 'echo replaced; exit 11';
