@@ -13,7 +13,8 @@ static bool expands(const struct move *m)
 	return m->new_len > m->old_len;
 }
 
-/* Moves the private pages of [old, old+len) to new. 0 or -ENOMEM with nothing changed. */
+/* Moves the private pages of [old, old+len) to new, which is apart. 0 or -ENOMEM with nothing changed.
+ * Nothing is cleared before all is set: clearing frees leaves, of which one may be reserved. */
 static int move_pages(struct mm *mm, uint64_t old, uint64_t new, uint64_t len)
 {
 	uint64_t from = old >> PGPOOL_SHIFT, to = new >> PGPOOL_SHIFT, end, i;
@@ -23,11 +24,11 @@ static int move_pages(struct mm *mm, uint64_t old, uint64_t new, uint64_t len)
 	for (i = from; pagemap_next_run(&mm->pages, i, end, &r); i = r.index + r.n)
 		if (pagemap_reserve(&mm->pages, r.index - from + to, r.n) < 0)
 			return -ENOMEM;
-	for (i = from; pagemap_next_run(&mm->pages, i, end, &r); i = r.index + r.n) {
+	for (i = from; pagemap_next_run(&mm->pages, i, end, &r); i = r.index + r.n)
 		for (uint32_t k = 0; k < r.n; k++)
 			pagemap_set(&mm->pages, r.index - from + to + k, r.page + k);
+	for (i = from; pagemap_next_run(&mm->pages, i, end, &r); i = r.index + r.n)
 		pagemap_clear(&mm->pages, r.index, r.n);
-	}
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* mremap: results, errnos, contents; stack growth. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,12 +129,29 @@ static int deep(int n)
 	return n ? deep(n - 1) + frame[1999] : frame[0];
 }
 
+/* The old place and the new one lie in the same 2 MiB, and the old one's share of it empties first. */
+static void neighbours(void)
+{
+	const size_t half = 512 << 10, len = 3 * half;
+	char *area = mmap(NULL, 16 * half, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *edge = (char *)(((uintptr_t)area + 8 * half - 1) & ~(uintptr_t)(4 * half - 1));
+	char *old = edge + 2 * half, *new = edge - half;
+
+	mmap(old, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	old[0] = 1;
+	old[5 * (half / 2)] = 2;
+	printf("moved %d\n", mremap(old, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, new) == new);
+	printf("%d %d\n", new[0], new[5 * (half / 2)]);
+	munmap(area, 16 * half);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
 	errnos();
 	anonymous();
 	files();
+	neighbours();
 	printf("stack depth %d\n", deep(3000));
 	return 0;
 }
