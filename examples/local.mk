@@ -3,7 +3,9 @@ dist_policy_DATA = \
 	examples/policies/compute.pol \
 	examples/policies/python.pol \
 	examples/policies/tools.pol examples/policies/shell.pol examples/policies/build.pol \
-	examples/policies/web.pol
+	examples/policies/web.pol \
+	examples/policies/runtime.pol \
+	examples/policies/postgres.pol
 dist_sbxfragments_DATA = \
 	examples/policies/sbx/dynamic.pol \
 	examples/policies/sbx/pty.pol \

@@ -180,6 +180,8 @@ program_tests = \
 	tests/programs/web.t
 # Programs of the distribution that take long or many packages; SBX_SMALL=1 leaves them out.
 big_tests = \
+	tests/programs/postgres.t \
+	tests/programs/runtimes.t \
 	tests/programs/scale.t
 kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
@@ -241,7 +243,7 @@ include tests/policy/local.mk
 # Data of tests: whole folders.
 dist-hook: dist-test-data
 dist-test-data:
-	for d in parse diag/parse diag/check fuzz/corpus; do \
+	for d in parse diag/parse diag/check fuzz/corpus programs/src; do \
 		if test -d "$(srcdir)/tests/$$d"; then \
 			$(MKDIR_P) "$(distdir)/tests/$$d" && cp -R "$(srcdir)/tests/$$d/." "$(distdir)/tests/$$d/"; \
 		fi || exit 1; \

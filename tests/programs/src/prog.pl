@@ -57,8 +57,9 @@ find(sub { push @found, $File::Find::name }, '.');
 print join(' ', sort grep { m{^\./d} } @found), "\n";
 opendir my $d, '/nonexistent' or print "opendir: ", $!{ENOENT} ? 'ENOENT' : $!, "\n";
 local $0 = 'renamed';
-kill 'STOP', my $slow = fork // die;
+my $slow = fork // die;
 unless ($slow) { sleep 10; exit 0 }
+kill 'STOP', $slow;
 waitpid $slow, WUNTRACED;
 print WIFSTOPPED($?) ? "stopped\n" : "not stopped: $?\n";
 kill 'KILL', $slow;
