@@ -182,7 +182,8 @@ program_tests = \
 big_tests = \
 	tests/programs/postgres.t \
 	tests/programs/runtimes.t \
-	tests/programs/scale.t
+	tests/programs/scale.t \
+	tests/programs/servers.t
 kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
@@ -216,7 +217,7 @@ $(guest_programs): %: $(srcdir)/%.c
 check_DATA = $(guest_programs) bench/scale
 CLEANFILES += $(guest_programs)
 EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
-	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py
+	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py tests/programs/cluster.js
 dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
