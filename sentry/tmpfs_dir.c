@@ -194,10 +194,13 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	struct tnode *n = f->priv;
 	struct tdir *d = &n->dir;
 	struct tnode *up;
+	int r = 0;
 
 	pthread_mutex_lock(&f->lock);
 	pthread_mutex_lock(&n->fs->lock);
 	up = d->parent ? d->parent : n;
+	if (!n->nlink)
+		r = -ENOENT; /* removed */
 	if (n->nlink && f->pos == 0 && dirent_emit(sink, n->vn.ino, 1, DT_DIR, "."))
 		f->pos = 1;
 	if (n->nlink && f->pos == 1 && dirent_emit(sink, up->vn.ino, FIRST_SLOT, DT_DIR, ".."))
@@ -212,7 +215,7 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	n->atime = tmpfs_now();
 	pthread_mutex_unlock(&n->fs->lock);
 	pthread_mutex_unlock(&f->lock);
-	return 0;
+	return r;
 }
 
 static int dir_fstat(struct task *t, struct file *f, struct statx *st)

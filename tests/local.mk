@@ -17,6 +17,7 @@ guest_tests = \
 	tests/guest/dev_files \
 	tests/guest/exec \
 	tests/guest/file_attr \
+	tests/guest/file_bigdir \
 	tests/guest/file_corner \
 	tests/guest/file_fd \
 	tests/guest/file_inotify \
