@@ -39,6 +39,7 @@ static void copy_identity(struct task *t, struct proc *p)
 	p->gid = o->gid;
 	p->dumpable = o->dumpable;
 	p->nice = o->nice;
+	atomic_store(&p->persona, atomic_load(&o->persona));
 	atomic_store(&p->oom_adj, atomic_load(&o->oom_adj));
 	atomic_store(&p->oom_adj_min, atomic_load(&o->oom_adj_min));
 	p->start_ns = clock_now_ns(CLOCK_BOOTTIME);

@@ -30,11 +30,11 @@ static int fail(struct loading *l, int err, const char *text)
 	return -err;
 }
 
-static uint64_t random_below(uint64_t n)
+static uint64_t random_below(const struct loader_args *a, uint64_t n)
 {
 	uint64_t r = 0;
 
-	if (getrandom(&r, sizeof(r), 0) != sizeof(r))
+	if (a->fixed || getrandom(&r, sizeof(r), 0) != sizeof(r))
 		r = 0;
 	return (r % n) & PAGE_MASK;
 }
@@ -196,7 +196,7 @@ static int load_interp(struct mm *mm, struct loading *l, const struct elf_image 
 
 /* ---- layout ---- */
 
-static void set_layout(struct mm *mm, const struct loaded *p)
+static void set_layout(struct mm *mm, const struct loaded *p, const struct loader_args *a)
 {
 	struct mm_layout *lay = mm_layout(mm);
 
@@ -212,7 +212,7 @@ static void set_layout(struct mm *mm, const struct loaded *p)
 		lay->start_data = start;
 		lay->end_data = end;
 	}
-	lay->start_brk = p->img.high + p->bias + random_below(BRK_RANDOM);
+	lay->start_brk = p->img.high + p->bias + random_below(a, BRK_RANDOM);
 }
 
 static void set_comm(char comm[16], const char *path)
@@ -232,10 +232,10 @@ static int exec_program(struct mm *mm, struct loading *l, struct loader_result *
 
 	if (ret < 0)
 		return ret;
-	ret = map_image(mm, l->exe, &prog, PIE_BASE + random_below(1ull << 40));
+	ret = map_image(mm, l->exe, &prog, PIE_BASE + random_below(l->a, 1ull << 40));
 	if (ret < 0)
 		return fail(l, -ret, "the program's segments cannot be mapped");
-	set_layout(mm, &prog);
+	set_layout(mm, &prog, l->a);
 	out->entry = prog.img.entry + prog.bias;
 	if (prog.img.interp_len) {
 		ret = load_interp(mm, l, &prog.img, &interp);

@@ -176,7 +176,7 @@ int loader_build_stack(struct mm *mm, const struct loader_stack *s, uint64_t *sp
 	total = strings_size(mm, &st);
 	if (!total)
 		return -E2BIG;
-	if (getrandom(&rnd, sizeof(rnd), 0) != sizeof(rnd))
+	if (s->args->fixed || getrandom(&rnd, sizeof(rnd), 0) != sizeof(rnd))
 		rnd = 0;
 	top = MM_ADDR_MAX - PAGE_SIZE - (rnd & ((1ull << STACK_RANDOM) - 1)) * PAGE_SIZE;
 	cap = total + strlen(st.args->path) + 64;

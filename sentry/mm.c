@@ -87,6 +87,12 @@ int mm_create(struct platform *p, struct mm **out)
 	return 0;
 }
 
+void mm_fix_layout(struct mm *mm)
+{
+	mm->mmap_random = 0;
+	set_mmap_base(mm);
+}
+
 struct mm *mm_get(struct mm *mm)
 {
 	atomic_fetch_add(&mm->refs, 1);

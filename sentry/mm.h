@@ -25,6 +25,8 @@ void mm_text_age(void);
 void mm_text_exit(void);
 
 int mm_create(struct platform *p, struct mm **out); /* 0 or -errno */
+/* Puts mappings where they would be without chance: for an empty address space. */
+void mm_fix_layout(struct mm *mm);
 /* Copy for a new process: private pages are shared until one side writes to them. 0 or -errno. The
  * cost grows with the pages that are present, not with the size of the mappings. */
 int mm_fork(struct mm *from, struct mm **out);
@@ -135,6 +137,7 @@ struct loader_args {
 	const char *const *envp;
 	uint32_t uid, gid;
 	uint64_t hwcap2;
+	bool fixed; /* no random addresses; mm_fix_layout was called */
 	/* Opens an interpreter through the policy's exec verb; program: the one after "#!", which is a
 	 * program that is started, not PT_INTERP. 0 with *out referenced, or -errno. */
 	int (*open_exec)(void *arg, const char *path, bool program, struct file **out);

@@ -331,7 +331,13 @@ static int show_io(const struct pseudo_key *k, struct buf *out)
 
 static int show_personality(const struct pseudo_key *k, struct buf *out)
 {
-	buf_puts(out, "00000000\n");
+	struct proc *p;
+	int r = procfs_proc(k, &p);
+
+	if (r)
+		return r;
+	buf_printf(out, "%08x\n", atomic_load(&p->persona));
+	proc_put(p);
 	return 0;
 }
 

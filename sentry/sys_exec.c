@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include "base/buf.h"
 #include "sentry/futex.h"
 #include "sentry/signal.h"
@@ -119,11 +120,14 @@ static int load(struct task *t, struct exec *x, struct file *exe, const char *pa
 		.hwcap2 = platform_hwcap2(sandbox.platform),
 		.open_exec = open_exec,
 		.open_arg = t,
+		.fixed = p->persona & ADDR_NO_RANDOMIZE,
 	};
 	int r = mm_create(sandbox.platform, &x->mm);
 
 	if (r)
 		return r;
+	if (la.fixed)
+		mm_fix_layout(x->mm);
 	mm_set_limits(x->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
 		      p->rlim[RLIMIT_STACK].rlim_cur);
 	r = loader_exec(x->mm, &la, &x->res, NULL);

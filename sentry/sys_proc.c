@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -177,11 +178,29 @@ void sandbox_uname(struct utsname *u)
 	set_name(u->domainname, sizeof(u->domainname), c->uname_domain, "(none)");
 }
 
+/* What programs that know no version after 2.6 are told: 2.6.(40 + minor) and what follows, as Linux does
+ * for 3.x; from 4.0 on 60 is added. */
+static void old_release(char *release, size_t size)
+{
+	const char *rest = release;
+	unsigned major = 0, minor = 0;
+	char text[96];
+	int dots = 0;
+
+	sscanf(release, "%u.%u", &major, &minor);
+	while (*rest && (dots += *rest == '.') < 3 && (*rest == '.' || (*rest >= '0' && *rest <= '9')))
+		rest++;
+	snprintf(text, sizeof(text), "2.6.%u%.60s", minor + (major >= 4 ? 60 : 40), rest);
+	memcpy(release, text, MIN(size - 1, strlen(text) + 1));
+}
+
 long sys_uname(struct task *t, struct sysargs *a)
 {
 	struct utsname u;
 
 	sandbox_uname(&u);
+	if (atomic_load(&t->proc->persona) & UNAME26)
+		old_release(u.release, sizeof(u.release));
 	return gmem_write(t->proc->mm, A_PTR(a, 0), &u, sizeof(u));
 }
 
@@ -439,8 +458,15 @@ long sys_arch_prctl(struct task *t, struct sysargs *a)
 	}
 }
 
+/* All that can be asked for is told again and given to children; ADDR_NO_RANDOMIZE and UNAME26 have an
+ * effect, most others have none for x86-64. What would make pages executable is not to be had. */
 long sys_personality(struct task *t, struct sysargs *a)
 {
-	/* 0xffffffff asks; PER_LINUX is all there is. */
-	return (uint32_t)a->raw[0] == UINT32_MAX || !a->raw[0] ? 0 : -EINVAL;
+	uint32_t want = (uint32_t)a->raw[0];
+
+	if (want == UINT32_MAX)
+		return atomic_load(&t->proc->persona);
+	if (want & (READ_IMPLIES_EXEC | MMAP_PAGE_ZERO))
+		return -EINVAL;
+	return atomic_exchange(&t->proc->persona, want);
 }

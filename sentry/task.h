@@ -110,6 +110,7 @@ struct proc { /* thread group */
 	uint64_t xcpu_next_ns; /* CPU time of the next SIGXCPU */
 	uint64_t maxrss_dead;
 	int nice;
+	_Atomic uint32_t persona; /* personality(2) */
 };
 
 struct task {

@@ -71,6 +71,7 @@ guest_tests = \
 	tests/guest/tmpfs \
 	tests/guest/tty \
 	tests/guest/tty_inject \
+	tests/guest/usage \
 	tests/guest/vector
 
 hostile_tests = \
