@@ -182,7 +182,7 @@ struct ring_cpu {
 		uint32_t user_nr;
 	};
 	uint64_t image; /* IN: guest address of the policy image; 0: none */
-	uint64_t calls; /* IN: guest address of the phase's verdict table in it */
+	uint64_t calls; /* IN: guest address of the verdict table of the process's view in it */
 	uint64_t next;	/* OUT: guest address of the next record; the host takes all at once */
 	uint64_t limit; /* IN: end of the records */
 	int64_t consts[RING_CONSTS];	 /* IN */

@@ -270,6 +270,39 @@ static void put_object(struct buf *b, const struct audit_event *ev)
 	buf_free(&s);
 }
 
+/* "programs: tool: " where a section of the policy refused because it does not list the object. */
+static void put_section(struct buf *b, const struct pol_image *img, uint32_t rule)
+{
+	struct pol_layer l;
+
+	for (size_t i = 1; i < pol_image_layer(img, i, &l); i++)
+		if (l.rule == rule)
+			buf_printf(b, "programs: %s: ", l.name);
+}
+
+/* The nearest grant. *fix gets the line that would allow the object. */
+static bool find_near(const struct audit_log *log, const struct audit_event *ev, const char *call,
+		      struct pol_near *near, struct buf *fix)
+{
+	if (ev->obj == AUDIT_OBJ_NET) {
+		buf_puts(fix, "net: ");
+		audit_describe_net(fix, ev->nverb, ev->addr);
+		return pol_near_net(log->image, ev->view, ev->nverb, ev->addr, near);
+	}
+	if (ev->obj != AUDIT_OBJ_FILE) {
+		buf_printf(fix, "rules: allow %s", call);
+		return false;
+	}
+	if (ev->prog) {
+		buf_printf(fix, "exec: run %s as self", ev->path);
+		return pol_near_exec(log->image, ev->view, ev->prog, near);
+	}
+	buf_puts(fix, "files: ");
+	audit_describe_verbs(fix, ev->verbs & POL_V_ALL);
+	buf_printf(fix, " %s", ev->path);
+	return pol_near_path(log->image, ev->view, ev->verbs, ev->path, strlen(ev->path), near);
+}
+
 /* The nearest grant, and a line that would allow what `default` refused, unless that would be a risk.
  * Where a rule says no, another line is not the answer: the rule is. */
 static void put_hints(struct buf *b, const struct audit_log *log, const struct audit_event *ev,
@@ -278,31 +311,19 @@ static void put_hints(struct buf *b, const struct audit_log *log, const struct a
 	struct pol_near near;
 	struct buf fix = BUF_INIT;
 	const char *risk = audit_risk_call(call);
-	bool have = false;
+	bool have;
 
-	if (ev->obj == AUDIT_OBJ_FILE) {
-		if (!risk)
-			risk = audit_risk_path(ev->path);
-		have = pol_near_path(log->image, ev->verbs, ev->path, strlen(ev->path), &near);
-		buf_puts(&fix, "files: ");
-		audit_describe_verbs(&fix, ev->verbs & POL_V_ALL);
-		buf_printf(&fix, " %s", ev->path);
-		if (ev->verbs & POL_V_START)
-			buf_printf(&fix, "; exec: run %s as self", ev->path);
-	} else if (ev->obj == AUDIT_OBJ_NET) {
-		have = pol_near_net(log->image, ev->nverb, ev->addr, &near);
-		buf_puts(&fix, "net: ");
-		audit_describe_net(&fix, ev->nverb, ev->addr);
-	} else {
-		buf_printf(&fix, "rules: allow %s", call);
-	}
+	if (ev->obj == AUDIT_OBJ_FILE && !risk)
+		risk = audit_risk_path(ev->path);
+	put_section(&fix, log->image, ev->verdict.rule);
+	have = find_near(log, ev, call, &near, &fix);
 	if (have) {
 		buf_puts(b, ",\"near\":");
 		put_position(b, log->image, near.rule, "why", near.why);
 	}
 	if (risk)
 		put_str(b, "risk", risk);
-	else if ((ev->verdict.flags & POL_F_DEFAULT) && !ev->unimplemented && fix.data)
+	else if (!(have && near.conditions) && (ev->verdict.flags & POL_F_DEFAULT) && !ev->unimplemented && fix.data)
 		put_str(b, "fix", fix.data);
 	buf_free(&fix);
 }
@@ -313,13 +334,15 @@ static void build_core(struct audit_log *log, const struct audit_event *ev)
 	const struct sys_desc *d = sysdesc_by_nr(ev->nr);
 	const char *call = d ? d->name : "unknown";
 	struct buf *b = &log->core;
+	char prog[256];
 
 	buf_reset(b);
 	put_str(b, "policy", log->policy);
-	buf_printf(b, ",\"phase\":%u,\"pid\":%d,\"tid\":%d,\"ppid\":%d", ev->phase, ev->pid, ev->tid,
-		   ev->ppid);
+	buf_printf(b, ",\"phase\":0,\"pid\":%d,\"tid\":%d,\"ppid\":%d", ev->pid, ev->tid, ev->ppid);
 	if (ev->exe)
 		put_str(b, "exe", ev->exe);
+	pol_view_name(log->image, ev->view, prog, sizeof(prog));
+	put_str(b, "prog", prog);
 	put_str(b, "sys", call);
 	buf_printf(b, ",\"nr\":%u,\"arch\":\"x86_64\",\"args\":%s", ev->nr,
 		   ev->args ? ev->args : "{}");
@@ -335,7 +358,7 @@ static void build_core(struct audit_log *log, const struct audit_event *ev)
 	buf_printf(b, ",\"ip\":\"0x%llx\"", (unsigned long long)ev->ip);
 }
 
-/* Identity under which repeats fold: call, rule, result, object, phase, process; not the thread, the
+/* Identity under which repeats fold: call, rule, result, object, view, process; not the thread, the
  * instruction or the other arguments. Compared whole: a guest must not be able to hide one refusal
  * behind the counter of another by choosing names whose hashes collide. */
 static void build_key(struct buf *b, const struct audit_event *ev)
@@ -343,7 +366,7 @@ static void build_key(struct buf *b, const struct audit_event *ev)
 	buf_reset(b);
 	buf_append(b, &ev->nr, sizeof(ev->nr));
 	buf_append(b, &ev->pid, sizeof(ev->pid));
-	buf_append(b, &ev->phase, sizeof(ev->phase));
+	buf_append(b, &ev->view, sizeof(ev->view));
 	buf_append(b, &ev->unimplemented, sizeof(ev->unimplemented));
 	buf_append(b, &ev->verdict.action, sizeof(ev->verdict.action));
 	buf_append(b, &ev->verdict.value, sizeof(ev->verdict.value));

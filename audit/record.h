@@ -1,6 +1,6 @@
 /* The audit log: JSON Lines, one object per event, written by the sentry only.
  *
- * Nothing is lost: the first of a kind is written at once; repeats of one (call, rule, object, phase,
+ * Nothing is lost: the first of a kind is written at once; repeats of one (call, rule, object, program,
  * result) are counted and written as one record with "repeat_of" and "count" when the counter is
  * evicted, about once a second, and at close. Every line carries the SHA-256 of the line before it in
  * "prev". Fields are only ever added within "v":1; docs/AUDIT.md is the schema. */
@@ -34,13 +34,14 @@ struct audit_event {
 	uint32_t nr;		/* system call number */
 	const char *args;	/* JSON object text from audit_args_* */
 	uint64_t ip;		/* app's RIP, past the SYSCALL instruction */
-	uint32_t phase;
+	uint32_t view;		/* of the process: see policy/eval.h */
 	bool unimplemented;	/* no policy decided: sbx does not implement the call */
 	struct pol_verdict verdict;
 	enum audit_obj_kind obj;
 	uint32_t verbs;		/* AUDIT_OBJ_FILE: POL_V_* that were asked */
 	const char *path;	/* AUDIT_OBJ_FILE: canonical */
 	const char *asked;	/* AUDIT_OBJ_FILE: as the app wrote it, or NULL */
+	const struct pol_program *prog; /* AUDIT_OBJ_FILE: to be started; or NULL */
 	uint32_t nverb;		/* AUDIT_OBJ_NET */
 	const struct pol_addr *addr; /* AUDIT_OBJ_NET */
 };

@@ -69,8 +69,8 @@ static const struct pol_image *build_image(struct sbx_err **e)
 	uint32_t nr;
 
 	img_build_init(&b);
-	b.head.nr_phases = 1;
 	b.head.dflt = b.head.unknown = deny;
+	img_build_plain(&b);
 	img_build_rule(&b, &rule);
 	for (nr = 0; nr < IMG_CALLS; nr++)
 		img_build_call(&b, nr == SYS_mount ? &deny : &allow);

@@ -394,12 +394,12 @@ int64_t *platform_ctx_consts(struct platform_ctx *ctx)
 	return ctx->cpu->consts;
 }
 
-void platform_ctx_set_phase(struct platform_ctx *ctx, uint32_t phase)
+void platform_ctx_set_view(struct platform_ctx *ctx, uint32_t view)
 {
 	const struct pol_image *img = ctx->p->opts.image;
 
 	if (ctx->p->image_len)
 		ctx->cpu->calls =
 			RING_IMAGE_VA +
-			(uint64_t)((const char *)pol_eval_table(img, phase) - (const char *)img);
+			(uint64_t)((const char *)pol_eval_table(img, view) - (const char *)img);
 }

@@ -307,7 +307,7 @@ int kvm_vcpu_reset(struct platform_ctx *ctx, struct platform_as *as)
 	cpu->image = ctx->p->image_len ? RING_IMAGE_VA : 0;
 	cpu->next = ctx->cpu_va + RING_CPU_RECORDS;
 	cpu->limit = cpu->next + RING_RECORDS * sizeof(struct ring_record);
-	platform_ctx_set_phase(ctx, 0);
+	platform_ctx_set_view(ctx, 0);
 	memset(&ctx->regs, 0, sizeof(ctx->regs));
 	ctx->regs.rflags = 0x202;
 	memset(&ctx->stats, 0, sizeof(ctx->stats));

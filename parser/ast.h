@@ -282,13 +282,31 @@ struct ast_net {
 
 enum ast_exec_kind { AST_EXEC_RUN = 1, AST_EXEC_DENY };
 
+enum ast_argv_kind {
+	AST_ARGV_IN = 1,  /* argv[N] in { items }; == and != have one item */
+	AST_ARGV_MATCHES, /* argv[N] matches "pattern" */
+	AST_ARGV_COUNT,	  /* argc cmp number */
+};
+
+/* A condition on the arguments of a program that is started. */
+struct ast_argv {
+	enum ast_argv_kind kind;
+	struct src_span span;
+	bool negated;
+	struct ast_val *index; /* a number; NULL for argc */
+	bool rest;	       /* argv[N..]: every argument from N on */
+	struct ast_item *items;
+	struct ast_str *pattern;
+	enum ast_cmp cmp;
+	struct ast_val *count;
+	struct ast_argv *next; /* all of them must hold */
+};
+
 struct ast_exec {
 	enum ast_exec_kind kind;
 	struct src_span span;
 	struct ast_path *paths;
-	bool has_argv;
-	uint32_t argv_index;
-	struct ast_item *argv_items;
+	struct ast_argv *argv;	     /* run: conditions; or NULL */
 	struct ast_name *as_program; /* run: a name of programs:, or "self" */
 	struct ast_val *as;	     /* deny; or NULL */
 	struct ast_notes notes;
@@ -297,7 +315,7 @@ struct ast_exec {
 
 /* ---- tests ---- */
 
-enum ast_arg_kind { AST_ARG_ANY = 1, AST_ARG_VAL, AST_ARG_STRING, AST_ARG_PATH };
+enum ast_arg_kind { AST_ARG_ANY = 1, AST_ARG_VAL, AST_ARG_STRING, AST_ARG_PATH, AST_ARG_LIST };
 
 struct ast_arg {
 	enum ast_arg_kind kind;
@@ -307,6 +325,7 @@ struct ast_arg {
 	const char *str;	  /* as written; see pieces */
 	struct ast_piece *pieces; /* of a string with variables: "tcp 0.0.0.0:${port}"; else NULL */
 	struct ast_path *path; /* ${root}/x, /etc/passwd without quotes; no wildcard meaning */
+	struct ast_item *list; /* {"git", "log"}: the arguments of a program */
 	struct ast_arg *next;
 };
 
@@ -325,6 +344,8 @@ struct ast_test {
 	struct ast_name *call;
 	struct ast_arg *args;
 	struct ast_name *phase; /* or NULL */
+	struct ast_name *in;	/* the program's section under which to judge; or NULL */
+	struct ast_name *enters; /* expect: "as NAME" after the call; or NULL */
 	bool by_never;
 	struct ast_str *by; /* or NULL */
 	struct ast_cond *cond;

@@ -42,6 +42,7 @@ DSL_LIST(ast_file);
 DSL_LIST(ast_addr);
 DSL_LIST(ast_net);
 DSL_LIST(ast_exec);
+DSL_LIST(ast_argv);
 DSL_LIST(ast_arg);
 DSL_LIST(ast_test);
 

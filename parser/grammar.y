@@ -52,7 +52,7 @@ void dsl_report(struct dsl *dsl, struct src_span at, const char *found, const ch
 %token NOT "not" AND "and" OR "or" MASK "mask" IN "in" HAS "has" ANY "any" ONLY "only" IS "is"
 %token UNDER "under" MATCHES "matches" WITHIN "within" CLAMP "clamp"
 %token HIDE "hide" NULLED "nulled" OVERLAY "overlay" SCRATCH "scratch"
-%token RUN "run" ARGV "argv"
+%token RUN "run" ARGV "argv" ARGC "argc"
 %token EXPECT "expect" PROVE "prove" NO "no" CALL "call" PHASE "phase" BY "by" FIRST "first"
 
 %token ARROW "->" EQ "==" NE "!=" LE "<=" GE ">=" LT "<" GT ">"
@@ -88,7 +88,7 @@ void dsl_report(struct dsl *dsl, struct src_span at, const char *found, const ch
 %nterm <struct dsl_rate> limit_rate
 %nterm <struct ast_term *> term
 %nterm <struct ast_str *> plain
-%nterm <struct ast_name *> term_name phase_opt
+%nterm <struct ast_name *> term_name phase_opt enters_opt in_opt
 %nterm <enum ast_cmp> cmp
 %nterm <enum ast_cond_kind> bits
 %nterm <struct ast_item_list> items
@@ -104,7 +104,10 @@ void dsl_report(struct dsl *dsl, struct src_span at, const char *found, const ch
 %nterm <struct ast_addr_list> addrs
 %nterm <struct ast_addr *> addr
 %nterm <struct ast_exec_list> exec
-%nterm <struct ast_exec *> exec_rule argv_opt
+%nterm <struct ast_exec *> exec_rule
+%nterm <struct ast_argv_list> argv_opt argvs
+%nterm <struct ast_argv *> argv_test argv_cmp
+%nterm <bool> not_opt rest_opt
 %nterm <struct ast_test_list> tests
 %nterm <struct ast_test *> test_stmt by_opt
 %nterm <struct ast_arg_list> args args_opt
@@ -522,10 +525,11 @@ exec:
 
 exec_rule:
   "run" paths argv_opt "as" IDENT notes {
-	$$ = $3;
+	$$ = dsl_new(dsl, ast_exec);
 	$$->kind = AST_EXEC_RUN;
 	$$->span = @$;
 	$$->paths = $2.first;
+	$$->argv = $3.first;
 	$$->as_program = $5;
 	$$->notes = $6;
   }
@@ -540,13 +544,65 @@ exec_rule:
 ;
 
 argv_opt:
-  %empty	{ $$ = dsl_new(dsl, ast_exec); }
-| "argv" "[" NUMBER "]" "in" "{" items "}" {
-	$$ = dsl_new(dsl, ast_exec);
-	$$->has_argv = true;
-	$$->argv_index = $3->num > UINT32_MAX ? UINT32_MAX : (uint32_t)$3->num;
-	$$->argv_items = $7.first;
+  %empty	{ $$ = (struct ast_argv_list){ 0 }; }
+| argvs
+;
+
+argvs:
+  argv_test		{ $$ = (struct ast_argv_list){ 0 }; dsl_append(dsl, $$, $1); }
+| argvs "and" argv_test	{ $$ = $1; dsl_append(dsl, $$, $3); }
+;
+
+argv_test:
+  "argv" "[" NUMBER rest_opt "]" argv_cmp {
+	$$ = $6;
+	$$->span = @$;
+	$$->index = $3;
+	$$->rest = $4;
   }
+| "argc" cmp NUMBER {
+	$$ = dsl_new(dsl, ast_argv);
+	$$->kind = AST_ARGV_COUNT;
+	$$->span = @$;
+	$$->cmp = $2;
+	$$->count = $3;
+  }
+;
+
+rest_opt:
+  %empty	{ $$ = false; }
+| ".."		{ $$ = true; }
+;
+
+argv_cmp:
+  not_opt "in" "{" items "}" {
+	$$ = dsl_new(dsl, ast_argv);
+	$$->kind = AST_ARGV_IN;
+	$$->negated = $1;
+	$$->items = $4.first;
+  }
+| not_opt "matches" plain {
+	$$ = dsl_new(dsl, ast_argv);
+	$$->kind = AST_ARGV_MATCHES;
+	$$->negated = $1;
+	$$->pattern = $3;
+  }
+| "==" item {
+	$$ = dsl_new(dsl, ast_argv);
+	$$->kind = AST_ARGV_IN;
+	$$->items = $2;
+  }
+| "!=" item {
+	$$ = dsl_new(dsl, ast_argv);
+	$$->kind = AST_ARGV_IN;
+	$$->negated = true;
+	$$->items = $2;
+  }
+;
+
+not_opt:
+  %empty	{ $$ = false; }
+| "not"		{ $$ = true; }
 ;
 
 /* ---- tests ---- */
@@ -558,35 +614,40 @@ tests:
 ;
 
 test_stmt:
-  "expect" outcome IDENT "(" args_opt ")" phase_opt by_opt {
-	$$ = $8;
+  "expect" outcome IDENT "(" args_opt ")" enters_opt phase_opt in_opt by_opt {
+	$$ = $10;
 	$$->kind = AST_TEST_EXPECT;
 	$$->span = @$;
 	$$->out = $2;
 	$$->call = $3;
 	$$->args = $5.first;
-	$$->phase = $7;
+	$$->enters = $7;
+	$$->phase = $8;
+	$$->in = $9;
   }
-| "prove" "no" "call" IDENT if_opt {
+| "prove" "no" "call" IDENT if_opt in_opt {
 	$$ = dsl_new(dsl, ast_test);
 	$$->kind = AST_TEST_NO_CALL;
 	$$->span = @$;
 	$$->call = $4;
 	$$->cond = $5;
+	$$->in = $6;
   }
-| "prove" "no" IDENT "under" path {
+| "prove" "no" IDENT "under" path in_opt {
 	$$ = dsl_new(dsl, ast_test);
 	$$->kind = AST_TEST_NO_VERB;
 	$$->span = @$;
 	$$->verb = dsl_verb(dsl, $3);
 	$$->path = $5;
+	$$->in = $6;
   }
-| "prove" "no" IDENT plain {
+| "prove" "no" IDENT plain in_opt {
 	$$ = dsl_new(dsl, ast_test);
 	$$->kind = AST_TEST_NO_NVERB;
 	$$->span = @$;
 	$$->nverb = dsl_nverb(dsl, $3);
 	$$->str = $4;
+	$$->in = $5;
   }
 | "prove" "within" plain {
 	$$ = dsl_new(dsl, ast_test);
@@ -607,6 +668,16 @@ plain:
 phase_opt:
   %empty	{ $$ = NULL; }
 | "phase" IDENT	{ $$ = $2; }
+;
+
+enters_opt:
+  %empty	{ $$ = NULL; }
+| "as" IDENT	{ $$ = $2; }
+;
+
+in_opt:
+  %empty	{ $$ = NULL; }
+| "in" IDENT	{ $$ = $2; }
 ;
 
 by_opt:
@@ -639,6 +710,7 @@ arg_value:
 | STRING	{ $$ = dsl_arg(dsl, @$, AST_ARG_STRING); $$->str = $1->text; $$->pieces = $1->pieces; }
 | PATH		{ $$ = dsl_arg(dsl, @$, AST_ARG_PATH); $$->path = $1; }
 | "any"		{ $$ = dsl_arg(dsl, @$, AST_ARG_ANY); }
+| "{" items "}"	{ $$ = dsl_arg(dsl, @$, AST_ARG_LIST); $$->list = $2.first; }
 ;
 
 %%

@@ -402,14 +402,32 @@ void print_net(struct buf *b, const struct ast_net *n, const char *indent)
 	buf_putc(b, '\n');
 }
 
+static void put_argv(struct buf *b, const struct ast_argv *a, const char *before)
+{
+	buf_puts(b, before);
+	if (a->kind == AST_ARGV_COUNT) {
+		buf_printf(b, "argc %s ", cmp_text(a->cmp));
+		put_val(b, a->count);
+		return;
+	}
+	buf_puts(b, "argv[");
+	put_val(b, a->index);
+	buf_printf(b, "%s] %s", a->rest ? ".." : "", a->negated ? "not " : "");
+	if (a->kind == AST_ARGV_IN) {
+		buf_puts(b, "in ");
+		put_items(b, a->items);
+	} else {
+		buf_puts(b, "matches ");
+		put_string(b, a->pattern->text);
+	}
+}
+
 void print_exec(struct buf *b, const struct ast_exec *x, const char *indent)
 {
 	buf_printf(b, "%s  %s", indent, x->kind == AST_EXEC_RUN ? "run" : "deny");
 	put_paths(b, x->paths);
-	if (x->has_argv) {
-		buf_printf(b, " argv[%u] in ", x->argv_index);
-		put_items(b, x->argv_items);
-	}
+	for (const struct ast_argv *a = x->argv; a; a = a->next)
+		put_argv(b, a, a == x->argv ? " " : " and ");
 	if (x->as_program)
 		buf_printf(b, " as %s", x->as_program->text);
 	print_as(b, x->as);
@@ -436,8 +454,17 @@ static void put_args(struct buf *b, const struct ast_arg *a)
 		case AST_ARG_PATH:
 			put_path(b, a->path);
 			break;
+		case AST_ARG_LIST:
+			put_items(b, a->list);
+			break;
 		}
 	}
+}
+
+static void put_in(struct buf *b, const struct ast_test *t)
+{
+	if (t->in)
+		buf_printf(b, " in %s", t->in->text);
 }
 
 static void put_expect(struct buf *b, const struct ast_test *t)
@@ -447,8 +474,11 @@ static void put_expect(struct buf *b, const struct ast_test *t)
 	buf_printf(b, " %s(", t->call->text);
 	put_args(b, t->args);
 	buf_putc(b, ')');
+	if (t->enters)
+		buf_printf(b, " as %s", t->enters->text);
 	if (t->phase)
 		buf_printf(b, " phase %s", t->phase->text);
+	put_in(b, t);
 	if (t->by_never)
 		buf_puts(b, " by never");
 	if (t->by) {
@@ -467,14 +497,17 @@ void print_test(struct buf *b, const struct ast_test *t)
 	case AST_TEST_NO_CALL:
 		buf_printf(b, "prove no call %s", t->call->text);
 		put_if(b, t->cond);
+		put_in(b, t);
 		break;
 	case AST_TEST_NO_VERB:
 		buf_printf(b, "prove no %s under ", ast_verb_name(t->verb));
 		put_path(b, t->path);
+		put_in(b, t);
 		break;
 	case AST_TEST_NO_NVERB:
 		buf_printf(b, "prove no %s ", ast_nverb_name(t->nverb));
 		put_string(b, t->str->text);
+		put_in(b, t);
 		break;
 	case AST_TEST_WITHIN:
 		buf_puts(b, "prove within ");

@@ -84,25 +84,6 @@ static void gen_ret(struct gen *g, const struct img_verdict *v)
 	img_build_insn(&g->u->build, &in);
 }
 
-/* One outcome: its verdict when the condition holds, else on to what follows. False when nothing
- * can follow. */
-static bool gen_outcome(struct gen *g, const struct routcome *o)
-{
-	uint32_t yes, no;
-
-	if (!o->cond) {
-		gen_ret(g, &o->v);
-		return false;
-	}
-	yes = new_label(g);
-	no = new_label(g);
-	gen_cond(g, o->cond, yes, no);
-	place_label(g, yes);
-	gen_ret(g, &o->v);
-	place_label(g, no);
-	return true;
-}
-
 static void finish(struct gen *g)
 {
 	uint32_t end = img_build_insns(&g->u->build);
@@ -122,54 +103,139 @@ static void finish(struct gen *g)
 	buf_free(&g->labels);
 }
 
-/* What applies when no rule of the call does. */
-static const struct img_verdict *fallback(const struct unit *u, const struct rcall *call)
+/* ---- a call under several layers ---- */
+
+const struct img_verdict *codegen_fallback(const struct unit *u, const struct layer *l,
+					   const struct rcall *call)
 {
-	if (!call->d)
-		return &u->unknown;
-	if (call->d->disposition == SYS_NOSYS && !call->named && !call->group)
-		return &u->unknown;
-	return &u->dflt;
+	static const struct img_verdict open = {.action = POL_ALLOW, .gate = POL_GATE_CALL};
+	bool none = !call->d || (call->d->disposition == SYS_NOSYS && !call->named && !call->group);
+
+	if (l->prog)
+		return l->closed ? &l->img.dflt : &open;
+	return none ? &u->unknown : &l->img.dflt;
 }
 
 /* The verdict of a call that needs no program, or NULL. */
-static const struct img_verdict *simple(const struct unit *u, const struct rcall *call)
+static const struct img_verdict *simple(const struct unit *u, const struct layer *l,
+					const struct rcall *call)
 {
 	const struct rchain *k = call->named ? call->named : call->group;
 
 	if (call->never)
 		return call->never->cond ? NULL : &call->never->v;
 	if (!k)
-		return fallback(u, call);
+		return codegen_fallback(u, l, call);
 	return k->outs->cond ? NULL : &k->outs->v;
 }
 
-static void gen_call(struct unit *u, const struct rcall *call)
+static const struct img_verdict *stricter(const struct img_verdict *a, const struct img_verdict *b)
 {
-	struct gen g = {.u = u, .labels = BUF_INIT, .start = img_build_insns(&u->build)};
-	const struct img_verdict *only = simple(u, call);
-	struct img_verdict program = {.action = IMG_PROGRAM, .value = g.start};
+	return !a || img_stricter(a->action, a->flags, b->action, b->flags) ? b : a;
+}
+
+/* What a call gets: the layers one after the other, with the strictest verdict so far. */
+struct nest {
+	struct gen g;
+	uint32_t set, nr;
+};
+
+static void gen_layers(struct nest *n, unsigned layer, const struct img_verdict *so_far);
+
+/* One outcome: when its condition holds, on to the layers behind; else on to what follows. False when
+ * nothing can follow. */
+static bool gen_outcome(struct nest *n, unsigned layer, const struct routcome *o,
+			const struct img_verdict *so_far)
+{
+	uint32_t yes, no;
+
+	if (!o->cond) {
+		gen_layers(n, layer + 1, stricter(so_far, &o->v));
+		return false;
+	}
+	yes = new_label(&n->g);
+	no = new_label(&n->g);
+	gen_cond(&n->g, o->cond, yes, no);
+	place_label(&n->g, yes);
+	gen_layers(n, layer + 1, stricter(so_far, &o->v));
+	place_label(&n->g, no);
+	return true;
+}
+
+/* The code from this layer on. It is there once for each way through the layers before, which the limit of
+ * instructions bounds. */
+static void gen_layers(struct nest *n, unsigned layer, const struct img_verdict *so_far)
+{
+	const struct unit *u = n->g.u;
+	const struct rcall *call;
 	bool more = true;
 
-	if (only) {
+	while (layer < u->nr_layers && !(n->set >> layer & 1))
+		layer++;
+	if (layer == u->nr_layers || img_build_insns(&u->build) >= IMG_MAX_INSNS) {
+		gen_ret(&n->g, so_far);
+		return;
+	}
+	call = &u->layers[layer].calls[n->nr];
+	for (const struct routcome *o = call->never; o && more; o = o->next)
+		more = gen_outcome(n, layer, o, so_far);
+	for (const struct rchain *k = call->named ? call->named : call->group; k; k = k->next)
+		for (const struct routcome *o = k->outs; o && more; o = o->next)
+			more = gen_outcome(n, layer, o, so_far);
+	if (more)
+		gen_layers(n, layer + 1,
+			   stricter(so_far, codegen_fallback(u, &u->layers[layer], call)));
+}
+
+/* The policy's own entry, where no section says anything stricter. */
+static bool reuse(struct unit *u, uint32_t set, uint32_t nr, struct img_verdict *out)
+{
+	const struct img_verdict *v;
+
+	for (unsigned i = 1; i < u->nr_layers; i++) {
+		v = set >> i & 1 ? simple(u, &u->layers[i], &u->layers[i].calls[nr]) : NULL;
+		if ((set >> i & 1) && (!v || v->action != POL_ALLOW || (v->flags & POL_F_LOG)))
+			return false;
+	}
+	if (set == 1 || u->build.part[IMG_BUILD_CALLS].failed)
+		return false;
+	memcpy(out, u->build.part[IMG_BUILD_CALLS].data + nr * sizeof(*out), sizeof(*out));
+	return true;
+}
+
+static void gen_call(struct unit *u, uint32_t set, uint32_t nr)
+{
+	struct nest n = {{.u = u, .labels = BUF_INIT, .start = img_build_insns(&u->build)}, set, nr};
+	struct img_verdict program = {.action = IMG_PROGRAM, .value = n.g.start};
+	const struct img_verdict *only = NULL, *v = NULL;
+
+	if (reuse(u, set, nr, &program)) {
+		img_build_call(&u->build, &program);
+		return;
+	}
+	for (unsigned i = 0; i < u->nr_layers; i++) {
+		if (!(set >> i & 1))
+			continue;
+		v = simple(u, &u->layers[i], &u->layers[i].calls[nr]);
+		if (!v)
+			break;
+		only = stricter(only, v);
+	}
+	if (v) {
 		img_build_call(&u->build, only);
 		return;
 	}
-	for (const struct routcome *o = call->never; o && more; o = o->next)
-		more = gen_outcome(&g, o);
-	for (const struct rchain *k = call->named ? call->named : call->group; k; k = k->next)
-		for (const struct routcome *o = k->outs; o && more; o = o->next)
-			more = gen_outcome(&g, o);
-	if (more)
-		gen_ret(&g, fallback(u, call));
-	finish(&g);
+	gen_layers(&n, 0, NULL);
+	finish(&n.g);
 	img_build_call(&u->build, &program);
 }
 
-void codegen_calls(struct unit *u, const struct rcall calls[IMG_CALLS])
+void codegen_view(struct unit *u, uint32_t set)
 {
 	for (uint32_t nr = 0; nr < IMG_CALLS; nr++) {
-		gen_call(u, &calls[nr]);
-		u->build.tier0[nr] = calls[nr].d ? calls[nr].d->tier0 : 0;
+		const struct sys_desc *d = u->layers[0].calls[nr].d;
+
+		gen_call(u, set, nr);
+		u->build.tier0[nr] = d ? d->tier0 : 0;
 	}
 }

@@ -34,7 +34,7 @@ static bool quantity(struct unit *u, const struct ast_quantity *q, const char *w
 	return false;
 }
 
-static void set_limit(struct unit *u, const struct ast_quantity *q, const char *what, uint64_t *out)
+void resolve_limit(struct unit *u, const struct ast_quantity *q, const char *what, uint64_t *out)
 {
 	uint64_t v;
 
@@ -51,12 +51,12 @@ static void add_limits(struct unit *u, const struct ast_limits *l)
 
 	if (!l->present)
 		return;
-	set_limit(u, &l->memory, "memory limit", &c->memory);
-	set_limit(u, &l->cpu, "cpu limit", &c->cpu_ns);
-	set_limit(u, &l->wall, "wall limit", &c->wall_ns);
-	set_limit(u, &l->processes, "limit of processes", &c->processes);
-	set_limit(u, &l->open_files, "limit of open files", &c->open_files);
-	set_limit(u, &l->output, "output limit", &c->output);
+	resolve_limit(u, &l->memory, "memory limit", &c->memory);
+	resolve_limit(u, &l->cpu, "cpu limit", &c->cpu_ns);
+	resolve_limit(u, &l->wall, "wall limit", &c->wall_ns);
+	resolve_limit(u, &l->processes, "limit of processes", &c->processes);
+	resolve_limit(u, &l->open_files, "limit of open files", &c->open_files);
+	resolve_limit(u, &l->output, "output limit", &c->output);
 	if (l->disk.kind != AST_QTY_NONE)
 		resolve_unenforced(u, l->disk.span, "limits: disk");
 }
@@ -131,8 +131,6 @@ static void refuse_unenforced(struct unit *u, const struct pol_ast *f)
 {
 	if (f->phases)
 		resolve_unenforced(u, f->phases_span, "phases");
-	if (f->programs)
-		resolve_unenforced(u, f->programs_span, "programs");
 }
 
 static void digest_text(struct unit *u, const struct pol_param *params, size_t nr_params)
@@ -163,35 +161,24 @@ static const char *policy_name(const struct unit *u)
 
 static void compile_unit(struct unit *u, const struct pol_param *params, size_t nr_params)
 {
-	struct rcall *calls = calloc(IMG_CALLS, sizeof(*calls));
 	struct pol_image *head = &u->build.head;
 
-	if (!calls) {
-		u->oom = true;
-		return;
-	}
 	resolve_init(u, params, nr_params);
-	head->nr_phases = 1;
+	layers_init(u);
 	head->dflt = u->dflt;
 	head->unknown = u->unknown;
 	head->cfg.name = img_build_string(&u->build, policy_name(u));
 	head->cfg.abi = img_build_string(&u->build, ABI_NAME);
+	if (u->layers[0].img.flags & IMG_LAYER_EXEC)
+		head->cfg.flags |= IMG_HAS_EXEC;
 	for (unsigned i = 0; i < u->nr_files; i++) {
 		check_abi(u, u->files[i]->abi);
 		add_limits(u, &u->files[i]->limits);
 		add_emulate(u, &u->files[i]->emulate);
 		refuse_unenforced(u, u->files[i]);
 	}
-	rules_collect(u, calls);
-	for (unsigned nr = 0; nr < IMG_CALLS && !u->oom; nr++)
-		if (calls[nr].d)
-			rules_check(u, &calls[nr]);
-	codegen_calls(u, calls);
-	files_compile(u);
-	exec_compile(u);
-	net_compile(u);
+	layers_compile(u);
 	digest_text(u, params, nr_params);
-	free(calls);
 }
 
 int pol_compile_ast(struct parser_ctx *ctx, const struct pol_ast *ast,

@@ -386,11 +386,11 @@ void rules_check(struct unit *u, const struct rcall *call)
 	bdd_destroy(&c->b);
 }
 
-bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond,
+bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond *cond, bool open_end,
 		   uint32_t *rule, const char **how)
 {
 	struct checker *c = new_checker(u, call);
-	bdd_ref open, left, f;
+	bdd_ref open, left, rest, f;
 	bool proved = true;
 
 	*how = "out of memory";
@@ -399,6 +399,7 @@ bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond 
 	open = cond_ref(c, cond);
 	for (const struct routcome *o = call->never; o; o = o->next)
 		open = bdd_and(c->b, open, bdd_not(c->b, cond_ref(c, o->cond)));
+	rest = open;
 	for (const struct rchain *k = call->named ? call->named : call->group; k && proved;
 	     k = k->next) {
 		left = open;
@@ -411,6 +412,11 @@ bool prove_no_call(struct unit *u, const struct rcall *call, const struct rcond 
 			}
 			left = bdd_and(c->b, left, bdd_not(c->b, cond_ref(c, o->cond)));
 		}
+		rest = bdd_and(c->b, rest, left);
+	}
+	if (open_end && proved && meet(c, rest, BDD_TRUE, &f)) {
+		proved = false;
+		*how = example(c, f);
 	}
 	if (c->undecided || bdd_failed(c->b)) {
 		proved = false;

@@ -134,17 +134,13 @@ static bool match_tokens(const struct img_pattern *pat, const char *t, const cha
 	}
 }
 
-bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
-		      size_t size)
+bool img_test_text(const struct pol_image *img, const struct img_pattern *pat, const char *path,
+		   size_t size)
 {
 	const char *t = IMG_AT(img, strings, char) + pat->str;
 	uint32_t len = (uint32_t)size;
 
-	if (size > INT32_MAX)
-		return false;
-	if (len == 1 && pat->len > 1) /* only "/" itself and what covers all match the root */
-		return false;
-	if (len < pat->literal)
+	if (size > INT32_MAX || len < pat->literal)
 		return false;
 	for (uint32_t i = 0; i < pat->literal; i++)
 		if (t[i] != path[i])
@@ -152,6 +148,14 @@ bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat
 	if (pat->literal == pat->len)
 		return len == pat->len || (pat->tail && path[pat->len] == '/');
 	return match_tokens(pat, t, path, len);
+}
+
+bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
+		      size_t size)
+{
+	if (size == 1 && pat->len > 1) /* only "/" itself and what covers all match the root */
+		return false;
+	return img_test_text(img, pat, path, size);
 }
 
 /* ---- the call gate ---- */
@@ -210,15 +214,25 @@ static __attribute__((noinline)) const struct img_verdict *run(const struct pol_
 	}
 }
 
-/* Phases only remove: one that the image lacks gets the last. */
-static uint32_t clamp_phase(const struct pol_image *img, uint32_t phase)
+/* One that the image lacks gets the last. */
+static uint32_t clamp_view(const struct pol_image *img, uint32_t view)
 {
-	return phase < img->nr_phases ? phase : img->nr_phases - 1;
+	return view < img->views.count ? view : img->views.count - 1;
 }
 
-const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t phase)
+const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t view)
 {
-	return IMG_AT(img, calls, struct img_verdict) + clamp_phase(img, phase) * IMG_CALLS;
+	return IMG_AT(img, calls, struct img_verdict) + clamp_view(img, view) * IMG_CALLS;
+}
+
+uint32_t pol_view_layers(const struct pol_image *img, uint32_t view)
+{
+	return IMG_AT(img, views, struct img_view)[clamp_view(img, view)].layers;
+}
+
+bool pol_view_within(const struct pol_image *img, uint32_t b, uint32_t a)
+{
+	return !(pol_view_layers(img, a) & ~pol_view_layers(img, b));
 }
 
 /* Does the table have an entry for call nr? */
@@ -247,10 +261,10 @@ static const struct img_verdict *find_verdict(const struct pol_image *img,
 	return plain_verdict(e) ? e : run(img, (uint32_t)e->value, call, env);
 }
 
-hot_path bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
+hot_path bool pol_eval_call(const struct pol_image *img, uint32_t view, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v)
 {
-	const struct img_verdict *e = find_verdict(img, pol_eval_table(img, phase), call, env);
+	const struct img_verdict *e = find_verdict(img, pol_eval_table(img, view), call, env);
 
 	if (e)
 		give(v, e);
@@ -264,22 +278,191 @@ unsigned pol_tier0_const(const struct pol_image *img, uint32_t nr)
 
 /* ---- the object gates ---- */
 
-static void give_default(const struct pol_image *img, uint8_t gate, struct pol_verdict *v)
+static const struct img_layer *layer_at(const struct pol_image *img, unsigned layer)
 {
-	give(v, &img->dflt);
+	return IMG_AT(img, layers, struct img_layer) + layer;
+}
+
+static void give_allow(uint8_t gate, uint8_t flags, uint32_t rule, struct pol_verdict *v)
+{
+	v->action = POL_ALLOW;
+	v->flags = flags;
+	v->gate = gate;
+	v->pad = 0;
+	v->value = 0;
+	v->rule = rule;
+}
+
+/* What the layer says of an object that none of its entries covers. */
+static void give_default(const struct img_layer *l, uint32_t table, uint8_t gate,
+			 struct pol_verdict *v)
+{
+	if (!(l->flags & table)) {
+		give_allow(gate, 0, l->dflt.rule, v);
+		return;
+	}
+	give(v, &l->dflt);
 	v->gate = gate;
 }
 
-void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, const char *path,
-		   size_t len, struct pol_verdict *v)
+/* The layers of a view one after the other: the first is the policy itself. */
+struct layers {
+	uint32_t left;
+	unsigned at;
+};
+
+static struct layers first_layer(const struct pol_image *img, uint32_t view)
 {
-	const struct img_path *e = IMG_AT(img, paths, struct img_path), *first = NULL;
-	uint32_t bit = 1u << clamp_phase(img, phase), want = verbs & POL_V_ANY;
+	struct layers l = {pol_view_layers(img, view) >> 1, 0};
+
+	return l;
+}
+
+static bool next_layer(struct layers *l)
+{
+	while (l->left) {
+		bool in = l->left & 1;
+
+		l->left >>= 1;
+		l->at++;
+		if (in)
+			return true;
+	}
+	return false;
+}
+
+static void narrow(struct pol_verdict *v, const struct pol_verdict *by)
+{
+	if (img_stricter(v->action, v->flags, by->action, by->flags))
+		__builtin_memcpy(v, by, sizeof(*v));
+}
+
+/* ---- programs ---- */
+
+static bool matches_one(const struct pol_image *img, const struct img_argv *c, const char *arg)
+{
+	const struct img_pattern *p = IMG_AT(img, patterns, struct img_pattern) + c->at;
+	size_t len = 0;
+
+	while (arg[len])
+		len++;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (img_test_text(img, &p[i], arg, len))
+			return true;
+	return false;
+}
+
+bool img_test_argv(const struct pol_image *img, const struct img_argv *c,
+		   const struct pol_program *prog)
+{
+	bool not = c->flags & IMG_ARGV_NOT;
+	uint32_t end = prog->argc;
+
+	if (c->kind == IMG_ARGV_COUNT)
+		return in_ranges(IMG_AT(img, ranges, struct img_range) + c->at, c->n, prog->argc);
+	if (!(c->flags & IMG_ARGV_REST)) {
+		if (c->index >= prog->argc)
+			return false;
+		end = c->index + 1;
+	}
+	for (uint32_t i = c->index; i < end; i++)
+		if (matches_one(img, c, prog->argv[i]) == not)
+			return false;
+	return true;
+}
+
+static bool argv_holds(const struct pol_image *img, const struct img_exec *e,
+		       const struct pol_program *prog)
+{
+	const struct img_argv *c = IMG_AT(img, argvs, struct img_argv) + e->argv_at;
+
+	for (uint32_t i = 0; prog->argv && i < e->argv_n; i++)
+		if (!img_test_argv(img, &c[i], prog))
+			return false;
+	return true;
+}
+
+void img_layer_exec(const struct pol_image *img, unsigned layer, const struct pol_program *prog,
+		    struct pol_verdict *v, uint32_t *enters)
+{
+	const struct img_layer *l = layer_at(img, layer);
+	const struct img_exec *e = IMG_AT(img, execs, struct img_exec) + l->execs.at, *first = NULL;
+
+	*enters = 0;
+	for (uint32_t i = 0; i < l->execs.n; i++, e++) {
+		if (first ? e->group != first->group
+			  : !img_test_pattern(img, &e->pat, prog->path, prog->len))
+			continue;
+		if (!first)
+			first = e;
+		if (!argv_holds(img, e, prog))
+			continue;
+		give(v, &e->v);
+		*enters = e->enters;
+		return;
+	}
+	if (!first) {
+		give_default(l, IMG_LAYER_EXEC, POL_GATE_EXEC, v);
+		return;
+	}
+	give(v, &l->dflt); /* a line names the program: not with these arguments */
+	v->gate = POL_GATE_EXEC;
+}
+
+static bool find_view(const struct pol_image *img, uint32_t layers, uint32_t *out)
+{
+	const struct img_view *w = IMG_AT(img, views, struct img_view);
+
+	for (uint32_t i = 0; i < img->views.count; i++) {
+		if (w[i].layers != layers)
+			continue;
+		*out = i;
+		return true;
+	}
+	return false;
+}
+
+void pol_eval_exec(const struct pol_image *img, uint32_t view, const struct pol_program *prog,
+		   struct pol_verdict *v, uint32_t *next)
+{
+	struct layers l = first_layer(img, view);
+	uint32_t set = pol_view_layers(img, view), enters;
+	struct pol_verdict one;
+
+	img_layer_exec(img, 0, prog, v, &enters);
+	set |= enters;
+	while (next_layer(&l)) {
+		img_layer_exec(img, l.at, prog, &one, &enters);
+		set |= enters;
+		narrow(v, &one);
+	}
+	if (v->action == POL_ALLOW && !find_view(img, set, next)) {
+		give(v, &img->dflt);
+		v->gate = POL_GATE_EXEC;
+	}
+}
+
+/* ---- paths ---- */
+
+static void start_verdict(const struct pol_image *img, unsigned layer, const char *path, size_t len,
+			  struct pol_verdict *v)
+{
+	const struct pol_program any = {.path = path, .len = len};
+	uint32_t enters;
+
+	img_layer_exec(img, layer, &any, v, &enters);
+}
+
+void img_layer_path(const struct pol_image *img, unsigned layer, uint32_t verbs, const char *path,
+		    size_t len, struct pol_verdict *v)
+{
+	const struct img_layer *l = layer_at(img, layer);
+	const struct img_path *e = IMG_AT(img, paths, struct img_path) + l->paths.at, *first = NULL;
+	uint32_t want = verbs & POL_V_ALL;
 	uint8_t log = 0;
 
-	for (uint32_t i = 0; i < img->paths.count && want; i++, e++) {
-		if (!(e->verbs & want) || !(e->phases & bit) ||
-		    !img_test_pattern(img, &e->pat, path, len))
+	for (uint32_t i = 0; i < l->paths.n && want; i++, e++) {
+		if (!(e->verbs & want) || !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action != POL_ALLOW) {
 			give(v, &e->v);
@@ -290,33 +473,63 @@ void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, 
 		if (!first)
 			first = e;
 	}
-	if (want) {
-		give_default(img, POL_GATE_FILES, v);
+	if (want && (l->flags & IMG_LAYER_FILES)) {
+		give_default(l, IMG_LAYER_FILES, POL_GATE_FILES, v);
 		return;
 	}
-	v->action = POL_ALLOW;
-	v->flags = log;
-	v->gate = POL_GATE_FILES;
-	v->pad = 0;
-	v->value = 0;
-	v->rule = first ? first->v.rule : 0;
+	if (verbs & POL_V_START) {
+		start_verdict(img, layer, path, len, v);
+		if (v->action != POL_ALLOW)
+			return;
+		log |= v->flags;
+	}
+	give_allow(POL_GATE_FILES, log, first ? first->v.rule : l->dflt.rule, v);
 }
 
-uint32_t pol_path_verbs(const struct pol_image *img, uint32_t phase, const char *path, size_t len)
+void pol_eval_path(const struct pol_image *img, uint32_t view, uint32_t verbs, const char *path,
+		   size_t len, struct pol_verdict *v)
 {
-	const struct img_path *e = IMG_AT(img, paths, struct img_path);
-	uint32_t bit = 1u << clamp_phase(img, phase), open = POL_V_ANY, have = 0;
+	struct layers l = first_layer(img, view);
+	struct pol_verdict one;
 
-	for (uint32_t i = 0; i < img->paths.count && open; i++, e++) {
-		if (!(e->verbs & open) || !(e->phases & bit) ||
-		    !img_test_pattern(img, &e->pat, path, len))
+	img_layer_path(img, 0, verbs, path, len, v);
+	while (next_layer(&l)) {
+		img_layer_path(img, l.at, verbs, path, len, &one);
+		narrow(v, &one);
+	}
+}
+
+static uint32_t layer_verbs(const struct pol_image *img, unsigned layer, const char *path, size_t len)
+{
+	const struct img_layer *l = layer_at(img, layer);
+	const struct img_path *e = IMG_AT(img, paths, struct img_path) + l->paths.at;
+	uint32_t open = POL_V_ALL, have = 0;
+	struct pol_verdict start;
+
+	for (uint32_t i = 0; i < l->paths.n && open; i++, e++) {
+		if (!(e->verbs & open) || !img_test_pattern(img, &e->pat, path, len))
 			continue;
 		if (e->v.action == POL_ALLOW)
 			have |= e->verbs & open;
 		open &= ~e->verbs;
 	}
+	if (!(l->flags & IMG_LAYER_FILES))
+		have |= open;
+	start_verdict(img, layer, path, len, &start);
+	return have | (start.action == POL_ALLOW ? POL_V_START : 0);
+}
+
+uint32_t pol_path_verbs(const struct pol_image *img, uint32_t view, const char *path, size_t len)
+{
+	struct layers l = first_layer(img, view);
+	uint32_t have = layer_verbs(img, 0, path, len);
+
+	while (have && next_layer(&l))
+		have &= layer_verbs(img, l.at, path, len);
 	return have;
 }
+
+/* ---- addresses ---- */
 
 static bool match_ip(const struct img_net *e, const struct pol_addr *a)
 {
@@ -342,14 +555,14 @@ static bool match_addr(const struct pol_image *img, const struct img_net *e,
 	return match_ip(e, a);
 }
 
-void pol_eval_net(const struct pol_image *img, uint32_t phase, uint32_t nverb,
-		  const struct pol_addr *addr, struct pol_verdict *v)
+void img_layer_net(const struct pol_image *img, unsigned layer, uint32_t nverb,
+		   const struct pol_addr *addr, struct pol_verdict *v)
 {
-	const struct img_net *e = IMG_AT(img, nets, struct img_net);
-	uint32_t bit = 1u << clamp_phase(img, phase);
+	const struct img_layer *l = layer_at(img, layer);
+	const struct img_net *e = IMG_AT(img, nets, struct img_net) + l->nets.at;
 
-	for (uint32_t i = 0; i < img->nets.count; i++, e++) {
-		if (!(e->phases & bit) || nverb > POL_NET_SEND || !(e->verbs >> nverb & 1))
+	for (uint32_t i = 0; i < l->nets.n; i++, e++) {
+		if (nverb > POL_NET_SEND || !(e->verbs >> nverb & 1))
 			continue;
 		if (match_addr(img, e, addr)) {
 			give(v, &e->v);
@@ -359,9 +572,22 @@ void pol_eval_net(const struct pol_image *img, uint32_t phase, uint32_t nverb,
 	/* A socket in the file system may be granted by `files: connect` as well. */
 	if (addr->proto == POL_PROTO_UNIX && nverb != POL_NET_LISTEN && addr->path &&
 	    addr->path_len && addr->path[0] == '/') {
-		pol_eval_path(img, phase, POL_V_CONNECT, addr->path, addr->path_len, v);
+		img_layer_path(img, layer, POL_V_CONNECT, addr->path, addr->path_len, v);
 		if (!(v->flags & POL_F_DEFAULT))
 			return;
 	}
-	give_default(img, POL_GATE_NET, v);
+	give_default(l, IMG_LAYER_NET, POL_GATE_NET, v);
+}
+
+void pol_eval_net(const struct pol_image *img, uint32_t view, uint32_t nverb,
+		  const struct pol_addr *addr, struct pol_verdict *v)
+{
+	struct layers l = first_layer(img, view);
+	struct pol_verdict one;
+
+	img_layer_net(img, 0, nverb, addr, v);
+	while (next_layer(&l)) {
+		img_layer_net(img, l.at, nverb, addr, &one);
+		narrow(v, &one);
+	}
 }

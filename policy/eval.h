@@ -79,12 +79,18 @@ struct pol_env {
 
 /* The call gate with `never`. Returns true when decided. Without env (ring 0), or where env lacks
  * what a filter needs, it returns false and leaves *v alone: the sentry must decide. */
-bool pol_eval_call(const struct pol_image *img, uint32_t phase, const struct pol_call *call,
+bool pol_eval_call(const struct pol_image *img, uint32_t view, const struct pol_call *call,
 		   const struct pol_env *env, struct pol_verdict *v);
 
-/* The verdict table that a phase uses, inside the image: pol_eval_call indexes it by call number.
- */
-const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t phase);
+/* The verdict table that a view uses, inside the image: pol_eval_call indexes it by call number. */
+const struct img_verdict *pol_eval_table(const struct pol_image *img, uint32_t view);
+
+/* Views. A process sees the policy narrowed by the sections of `programs` that it entered: view 0 is the
+ * policy itself, each other one a set of sections with it. Bit 0 of the set is the policy, the others are
+ * the sections in their order. */
+uint32_t pol_view_layers(const struct pol_image *img, uint32_t view);
+/* Has a process with view b at most the rights of one with view a? */
+bool pol_view_within(const struct pol_image *img, uint32_t b, uint32_t a);
 
 /* Object verbs of `files:`, as bits. */
 enum pol_verb {
@@ -99,7 +105,7 @@ enum pol_verb {
 	POL_V_LINK = 1 << 8,
 	POL_V_CONNECT = 1 << 9,
 	POL_V_ALL = (1 << 10) - 1, /* those that `files:` knows */
-	POL_V_START = 1 << 10,	   /* of `exec:`: to be started as a program */
+	POL_V_START = 1 << 10,	   /* of `exec:`: to be started, with some arguments at least */
 	POL_V_ANY = POL_V_ALL | POL_V_START
 };
 
@@ -107,11 +113,23 @@ enum pol_verb {
  * POL_ALLOW, POL_DENY (errno; ENOENT under `hide`) or POL_TERMINATE. path holds no "." or ".."
  * component, no repeated or trailing slash. Any granted verb implies stat; the literal parent
  * directories of every granted pattern have stat implied too. */
-void pol_eval_path(const struct pol_image *img, uint32_t phase, uint32_t verbs, const char *path,
+void pol_eval_path(const struct pol_image *img, uint32_t view, uint32_t verbs, const char *path,
 		   size_t len, struct pol_verdict *v);
 
 /* All verbs that path has: for opening a directory once and checking later uses of the fd. */
-uint32_t pol_path_verbs(const struct pol_image *img, uint32_t phase, const char *path, size_t len);
+uint32_t pol_path_verbs(const struct pol_image *img, uint32_t view, const char *path, size_t len);
+
+/* A program that is to be started: its canonical path, and the one copy of its arguments. */
+struct pol_program {
+	const char *path;
+	size_t len;
+	const char *const *argv; /* NULL: any arguments */
+	uint32_t argc;
+};
+
+/* The exec gate. When it allows, *next is the view of the program. */
+void pol_eval_exec(const struct pol_image *img, uint32_t view, const struct pol_program *prog,
+		   struct pol_verdict *v, uint32_t *next);
 
 enum pol_nverb { POL_NET_CONNECT = 1, POL_NET_LISTEN, POL_NET_SEND };
 enum pol_proto { POL_PROTO_TCP = 1, POL_PROTO_UDP, POL_PROTO_UNIX };
@@ -127,7 +145,7 @@ struct pol_addr {
 };
 
 /* The net gate. */
-void pol_eval_net(const struct pol_image *img, uint32_t phase, uint32_t nverb,
+void pol_eval_net(const struct pol_image *img, uint32_t view, uint32_t nverb,
 		  const struct pol_addr *addr, struct pol_verdict *v);
 
 /* Tier 0 constant (enum platform_const) that answers call nr when it is allowed; 0 for none. */

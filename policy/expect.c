@@ -191,13 +191,26 @@ bool expect_addr(const char *text, struct pol_addr *a)
 	return parser_ip(text, len, &a->family, a->ip, &prefix) && prefix < 0;
 }
 
+static void judge_program(struct walk *w, uint32_t view, const char *path, struct pol_verdict *v,
+			  uint32_t *next)
+{
+	struct pol_program prog = {.path = path, .len = strlen(path)};
+
+	for (unsigned i = 0; i < w->d->nargs; i++) {
+		if (!w->arg[i].list)
+			continue;
+		prog.argv = w->arg[i].list;
+		prog.argc = w->arg[i].nr_list;
+	}
+	pol_eval_exec(w->img, view, &prog, v, next);
+}
+
 /* Judges the objects that text names. The first refusal replaces the call gate's allow. */
-static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *r, const char **why)
+static bool judge_objects(struct walk *w, uint32_t view, struct expect_result *r, const char **why)
 {
 	for (unsigned i = 0; i < w->d->nargs && r->v.action == POL_ALLOW; i++) {
 		const struct sys_arg *sa = &w->d->arg[i];
 		const char *text = w->arg[i].text;
-		struct pol_config cfg;
 		struct pol_addr addr;
 		struct pol_verdict v;
 
@@ -212,21 +225,20 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 				    "a path in a test is absolute, without \".\", \"..\" or \"//\"";
 				return false;
 			}
-			pol_image_config(w->img, &cfg);
-			if (sa->role == PATH_exec && cfg.has_exec)
-				verbs |= POL_V_START;
 			if (verbs & POL_V_APPEND &&
-			    pol_path_verbs(w->img, phase, text, strlen(text)) & POL_V_WRITE)
+			    pol_path_verbs(w->img, view, text, strlen(text)) & POL_V_WRITE)
 				verbs = (verbs & ~(uint32_t)POL_V_APPEND) | POL_V_WRITE;
-			pol_eval_path(w->img, phase, verbs, text, strlen(text), &v);
+			pol_eval_path(w->img, view, verbs, text, strlen(text), &v);
 			r->verbs = verbs;
+			if (sa->role == PATH_exec && v.action == POL_ALLOW)
+				judge_program(w, view, text, &v, &r->view);
 		} else if (sa->role) {
 			if (!expect_addr(text, &addr)) {
 				*why = "an address in a test is like \"tcp 10.0.0.5:22\" or \"unix "
 				       "/run/x\"";
 				return false;
 			}
-			pol_eval_net(w->img, phase, sa->role, &addr, &v);
+			pol_eval_net(w->img, view, sa->role, &addr, &v);
 		} else {
 			continue;
 		}
@@ -236,7 +248,7 @@ static bool judge_objects(struct walk *w, uint32_t phase, struct expect_result *
 	return true;
 }
 
-size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sys_desc *d,
+size_t expect_judge(const struct pol_image *img, uint32_t view, const struct sys_desc *d,
 		    const struct expect_arg arg[SYS_MAX_ARGS], struct expect_result *out,
 		    const char **why)
 {
@@ -245,8 +257,8 @@ size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sy
 	bool ok = true;
 
 	*why = NULL;
-	phase = MIN(phase, img->nr_phases - 1);
-	e += (size_t)phase * IMG_CALLS;
+	view = MIN(view, img->views.count - 1);
+	e += (size_t)view * IMG_CALLS;
 	if (e->action == IMG_PROGRAM) {
 		w.seen = calloc(img->insns.count, 1);
 		if (w.seen)
@@ -259,6 +271,6 @@ size_t expect_judge(const struct pol_image *img, uint32_t phase, const struct sy
 	}
 	for (size_t i = 0; i < w.n && ok; i++)
 		if (out[i].v.action == POL_ALLOW)
-			ok = judge_objects(&w, phase, &out[i], why);
+			ok = judge_objects(&w, view, &out[i], why);
 	return ok ? w.n : 0;
 }

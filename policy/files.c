@@ -195,7 +195,7 @@ static int by_order(const void *x, const void *y)
 static void emit(struct unit *u, const struct pattern *pat, uint32_t verbs,
 		 const struct img_verdict *v)
 {
-	struct img_path p = {.verbs = verbs, .phases = UINT32_MAX, .v = *v};
+	struct img_path p = {.verbs = verbs, .v = *v};
 
 	p.pat = img_build_tokens(&u->build, pat->t, pat->len, pat->tail);
 	img_build_path(&u->build, &p);
@@ -226,74 +226,77 @@ static void emit_shown(struct table *t, const struct entry *scratch)
 	}
 }
 
-/* ---- exec ---- */
+/* ---- sections of programs ---- */
 
-/* What is not enforced yet of a statement: rules of their own, and conditions on arguments. */
-static bool exec_enforced(struct unit *u, const struct ast_exec *x)
+/* Verbs of e that no grant of the policy itself has on any path that e matches. */
+static uint32_t never_granted(struct unit *u, const struct entry *e)
 {
-	if (x->has_argv) {
-		resolve_unenforced(u, x->span, "argv");
-		return false;
+	const struct img_path *own = (const void *)u->build.part[IMG_BUILD_PATHS].data;
+	const char *strings = u->build.part[IMG_BUILD_STRINGS].data;
+	const struct img_run *run = &u->layers[0].img.paths;
+	uint32_t left = e->verbs & ~(uint32_t)POL_V_STAT;
+
+	for (uint32_t i = 0; i < run->n && left; i++) {
+		const struct img_path *p = &own[run->at + i];
+		struct pattern pat = {.t = strings + p->pat.str,
+				      .len = p->pat.len,
+				      .tail = p->pat.tail,
+				      .literal = p->pat.literal};
+
+		if (p->v.action == POL_ALLOW && (p->verbs & left) &&
+		    pattern_relate(&e->pat, &pat, NULL) != PATTERN_DISJOINT)
+			left &= ~p->verbs;
 	}
-	if (x->kind == AST_EXEC_RUN && strcmp(x->as_program->text, "self") != 0) {
-		resolve_unenforced(u, x->as_program->span, "as a program of its own");
-		return false;
-	}
-	return true;
+	return left;
 }
 
-static void add_exec(struct table *t, const struct ast_exec *x)
+static const char *first_verb(uint32_t verbs)
 {
-	struct unit *u = t->u;
-	struct img_verdict v = {.action = POL_ALLOW,
-				.gate = POL_GATE_FILES,
-				.rule = resolve_rule(u, x->span, &x->notes)};
-	struct pattern p;
-
-	resolve_notes(u, &x->notes);
-	if (!exec_enforced(u, x))
-		return;
-	if (x->kind == AST_EXEC_DENY) {
-		v.action = POL_DENY;
-		v.flags = POL_F_LOG;
-		if (!resolve_errno(u, x->as, EPERM, &v.value))
-			return;
-	}
-	if (x->notes.audit)
-		v.flags |= POL_F_LOG;
-	if (x->notes.quiet)
-		v.flags = POL_F_QUIET;
-	for (const struct ast_path *path = x->paths; path; path = path->next)
-		if (resolve_path(u, path, false, &p))
-			add(t, &p, POL_V_START, &v, path->span);
+	return ast_verb_name((enum ast_verb)(verbs & -verbs));
 }
 
-void exec_compile(struct unit *u)
+/* What the policy does not grant at all, a program cannot get either. */
+static void check_widening(struct table *t)
+{
+	for (size_t i = 0; i < t->n && !t->u->build.part[IMG_BUILD_PATHS].failed; i++) {
+		const struct entry *e = &t->e[i];
+		uint32_t left = e->v.action == POL_ALLOW ? never_granted(t->u, e) : 0;
+		struct buf b = BUF_INIT;
+
+		if (!left)
+			continue;
+		pattern_print(&e->pat, &b);
+		diag_help(t->u->diags,
+			  diag_error(t->u->diags, e->span, "P036",
+				     "the policy itself grants '%s' on nothing that %s matches",
+				     first_verb(left), b.data ? b.data : ""),
+			  "a program can only have less than the policy: grant it there first");
+		buf_free(&b);
+	}
+}
+
+static void refuse_mounts(struct unit *u, const struct ast_file *f)
+{
+	if (f->kind == AST_FILE_SCRATCH)
+		diag_help(u->diags,
+			  diag_error(u->diags, f->span, "P036", "a program has no scratch of its own"),
+			  "all programs see the same tree: write it in the policy's files");
+}
+
+void files_compile(struct unit *u, struct img_run *out)
 {
 	struct table t = {.u = u};
 
-	for (unsigned f = 0; f < u->nr_files; f++) {
-		for (const struct ast_exec *x = u->files[f]->exec; x; x = x->next) {
-			u->build.head.cfg.flags |= IMG_HAS_EXEC;
-			add_exec(&t, x);
-		}
-	}
-	check_overlaps(&t);
-	if (t.n)
-		qsort(t.e, t.n, sizeof(*t.e), by_order);
-	for (size_t i = 0; i < t.n; i++)
-		emit(u, &t.e[i].pat, t.e[i].verbs, &t.e[i].v);
-	free(t.e);
-}
-
-void files_compile(struct unit *u)
-{
-	struct table t = {.u = u};
-
+	out->at = img_build_count(&u->build, IMG_BUILD_PATHS);
 	for (unsigned f = 0; f < u->nr_files; f++)
-		for (const struct ast_file *s = u->files[f]->files; s; s = s->next)
+		for (const struct ast_file *s = u->files[f]->files; s; s = s->next) {
+			if (u->layer)
+				refuse_mounts(u, s);
 			add_statement(&t, s);
+		}
 	check_overlaps(&t);
+	if (u->layer)
+		check_widening(&t);
 	add_parents(&t);
 	if (t.n)
 		qsort(t.e, t.n, sizeof(*t.e), by_order);
@@ -304,5 +307,6 @@ void files_compile(struct unit *u)
 			emit_shown(&t, e);
 		emit(u, &e->pat, e->verbs, &e->v);
 	}
+	out->n = img_build_count(&u->build, IMG_BUILD_PATHS) - out->at;
 	free(t.e);
 }

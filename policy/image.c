@@ -1,6 +1,7 @@
 /* Verification of policy images, and access to their data. */
 #include "policy/image.h"
 
+#include <stdio.h>
 #include <string.h>
 #include "base/digest.h"
 #include "base/overflow.h"
@@ -32,13 +33,17 @@ struct section_rule {
 	}
 
 static const struct section_rule sections[] = {
-    SECTION(calls, sizeof(struct img_verdict), IMG_CALLS *IMG_MAX_PHASES),
+    SECTION(layers, sizeof(struct img_layer), IMG_MAX_LAYERS),
+    SECTION(views, sizeof(struct img_view), IMG_MAX_VIEWS),
+    SECTION(calls, sizeof(struct img_verdict), IMG_CALLS *IMG_MAX_VIEWS),
     SECTION(insns, sizeof(struct img_insn), IMG_MAX_INSNS),
     SECTION(verdicts, sizeof(struct img_verdict), 1u << 20),
     SECTION(ranges, sizeof(struct img_range), 1u << 20),
     SECTION(patterns, sizeof(struct img_pattern), 1u << 16),
     SECTION(paths, sizeof(struct img_path), 1u << 16),
     SECTION(nets, sizeof(struct img_net), 1u << 16),
+    SECTION(execs, sizeof(struct img_exec), 1u << 16),
+    SECTION(argvs, sizeof(struct img_argv), 1u << 16),
     SECTION(scratch, sizeof(struct img_scratch), 1u << 12),
     SECTION(rules, sizeof(struct img_rule), 1u << 20),
     SECTION(strings, 1, 1u << 25),
@@ -58,9 +63,9 @@ static bool check_sections(struct check *c)
 		    s->off > img->size || bytes > img->size - s->off)
 			return flaw(c, r->name);
 	}
-	if (!img->nr_phases || img->nr_phases > IMG_MAX_PHASES)
-		return flaw(c, "number of phases");
-	if (img->calls.count != img->nr_phases * IMG_CALLS || img->tier0.count != IMG_CALLS)
+	if (!img->views.count || !img->layers.count)
+		return flaw(c, "number of views");
+	if (img->calls.count != img->views.count * IMG_CALLS || img->tier0.count != IMG_CALLS)
 		return flaw(c, "table size");
 	return true;
 }
@@ -143,6 +148,65 @@ static bool pattern_ok(const struct pol_image *img, const struct img_pattern *p)
 	return true;
 }
 
+static bool run_ok(const struct img_run *r, uint32_t count)
+{
+	return r->at <= count && r->n <= count - r->at;
+}
+
+static bool check_layers(struct check *c)
+{
+	const struct pol_image *img = c->img;
+	const struct img_layer *l = IMG_AT(img, layers, struct img_layer);
+	const struct img_view *w = IMG_AT(img, views, struct img_view);
+	const uint32_t flags = IMG_LAYER_FILES | IMG_LAYER_NET | IMG_LAYER_EXEC;
+
+	for (uint32_t i = 0; i < img->layers.count; i++) {
+		if (!string_ok(img, l[i].name) || (l[i].flags & ~flags) ||
+		    !verdict_ok(img, &l[i].dflt) || l[i].dflt.action == POL_EMULATE ||
+		    l[i].dflt.action == POL_ALLOW || !run_ok(&l[i].paths, img->paths.count) ||
+		    !run_ok(&l[i].nets, img->nets.count) ||
+		    !run_ok(&l[i].execs, img->execs.count) || l[i].rule >= img->rules.count)
+			return flaw(c, "layer");
+	}
+	/* What the policy itself does not grant is refused. */
+	if ((l->flags | IMG_LAYER_EXEC) != flags || w->layers != 1)
+		return flaw(c, "first layer");
+	for (uint32_t i = 0; i < img->views.count; i++)
+		if (!(w[i].layers & 1) || (uint64_t)w[i].layers >> img->layers.count)
+			return flaw(c, "view");
+	return true;
+}
+
+static bool argv_ok(const struct pol_image *img, const struct img_argv *a)
+{
+	if (a->pad || (a->flags & ~(IMG_ARGV_REST | IMG_ARGV_NOT)))
+		return false;
+	if (a->kind == IMG_ARGV_COUNT)
+		return a->at <= img->ranges.count && a->n <= img->ranges.count - a->at;
+	return a->kind == IMG_ARGV_TEXT && a->at <= img->patterns.count &&
+	       a->n <= img->patterns.count - a->at;
+}
+
+static bool check_execs(struct check *c)
+{
+	const struct pol_image *img = c->img;
+	const struct img_exec *e = IMG_AT(img, execs, struct img_exec);
+	const struct img_argv *a = IMG_AT(img, argvs, struct img_argv);
+
+	for (uint32_t i = 0; i < img->execs.count; i++) {
+		if (!pattern_ok(img, &e[i].pat) || !verdict_ok(img, &e[i].v) ||
+		    e[i].v.action == POL_EMULATE || e[i].argv_at > img->argvs.count ||
+		    e[i].argv_n > img->argvs.count - e[i].argv_at || (e[i].enters & 1) ||
+		    (e[i].enters & (e[i].enters - 1)) ||
+		    (uint64_t)e[i].enters >> img->layers.count)
+			return flaw(c, "exec entry");
+	}
+	for (uint32_t i = 0; i < img->argvs.count; i++)
+		if (!argv_ok(img, &a[i]))
+			return flaw(c, "argument condition");
+	return true;
+}
+
 static bool insn_ok(const struct pol_image *img, uint32_t pc)
 {
 	const struct img_insn *in = IMG_AT(img, insns, struct img_insn) + pc;
@@ -194,7 +258,7 @@ static bool check_patterns(struct check *c)
 			return flaw(c, "pattern");
 	for (uint32_t i = 0; i < img->paths.count; i++)
 		if (!pattern_ok(img, &e[i].pat) || !verdict_ok(img, &e[i].v) ||
-		    e[i].v.action == POL_EMULATE || (e[i].verbs & ~POL_V_ANY))
+		    e[i].v.action == POL_EMULATE || (e[i].verbs & ~(uint32_t)POL_V_ALL))
 			return flaw(c, "files entry");
 	for (uint32_t i = 0; i < img->nets.count; i++) {
 		unsigned bits = n[i].family == 4 ? 32 : n[i].family == 6 ? 128 : 0;
@@ -263,7 +327,7 @@ const struct pol_image *pol_image_verify(const void *p, size_t len, struct sbx_e
 		return NULL;
 	}
 	if (check_sections(&c) && check_strings(&c) && check_verdicts(&c) && check_insns(&c) &&
-	    check_patterns(&c) && check_rest(&c))
+	    check_patterns(&c) && check_layers(&c) && check_execs(&c) && check_rest(&c))
 		return img;
 	sbx_err_set(e, "damaged compiled policy: bad %s", c.flaw);
 	return NULL;
@@ -338,9 +402,10 @@ static bool entry_covers(const struct img_net *e, uint32_t verbs, uint8_t family
 
 bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family, const uint8_t *ip)
 {
-	const struct img_net *e = IMG_AT(img, nets, struct img_net);
+	const struct img_run *own = &IMG_AT(img, layers, struct img_layer)->nets;
+	const struct img_net *e = IMG_AT(img, nets, struct img_net) + own->at;
 
-	for (uint32_t i = 0; i < img->nets.count; i++, e++)
+	for (uint32_t i = 0; i < own->n; i++, e++)
 		if (e->v.action == POL_ALLOW && e->proto != POL_PROTO_UNIX && (e->verbs & verbs) &&
 		    entry_covers(e, verbs, family, ip))
 			return true;
@@ -351,10 +416,13 @@ static void summarize_objects(const struct pol_image *img, struct pol_config *ou
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path);
 	const struct img_net *n = IMG_AT(img, nets, struct img_net);
+	const struct img_layer *base = IMG_AT(img, layers, struct img_layer);
 	const uint32_t writing =
 	    POL_V_WRITE | POL_V_APPEND | POL_V_CREATE | POL_V_DELETE | POL_V_LINK;
 
-	for (uint32_t i = 0; i < img->nets.count; i++) {
+	n += base->nets.at;
+	e += base->paths.at;
+	for (uint32_t i = 0; i < base->nets.n; i++) {
 		if (n[i].v.action != POL_ALLOW)
 			continue;
 		out->net_any = true;
@@ -363,7 +431,7 @@ static void summarize_objects(const struct pol_image *img, struct pol_config *ou
 		else
 			out->net_inet = true;
 	}
-	for (uint32_t i = 0; i < img->paths.count; i++) {
+	for (uint32_t i = 0; i < base->paths.n; i++) {
 		if (e[i].v.action != POL_ALLOW)
 			continue;
 		out->files_write |= (e[i].verbs & writing) != 0;
@@ -399,7 +467,7 @@ void pol_image_config(const struct pol_image *img, struct pol_config *out)
 	    .uid = c->uid,
 	    .gid = c->gid,
 	    .cpus = c->cpus,
-	    .nr_phases = img->nr_phases,
+	    .nr_views = img->views.count,
 	};
 	summarize_objects(img, out);
 }
@@ -435,8 +503,10 @@ bool pol_path_below(const char *dir, size_t dir_len, const char *path, size_t le
 
 size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_grant *out)
 {
-	if (index < img->paths.count && out) {
-		const struct img_path *p = IMG_AT(img, paths, struct img_path) + index;
+	const struct img_run *own = &IMG_AT(img, layers, struct img_layer)->paths;
+
+	if (index < own->n && out) {
+		const struct img_path *p = IMG_AT(img, paths, struct img_path) + own->at + index;
 
 		out->root = string_at(img, p->pat.str);
 		out->root_len = pol_grant_root(out->root, p->pat.len, p->pat.literal);
@@ -444,25 +514,67 @@ size_t pol_image_grant(const struct pol_image *img, size_t index, struct pol_gra
 		out->allows = p->v.action == POL_ALLOW;
 		out->rule = p->v.rule;
 	}
-	return img->paths.count;
+	return own->n;
+}
+
+size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_layer *out)
+{
+	if (index < img->layers.count && out) {
+		const struct img_layer *l = IMG_AT(img, layers, struct img_layer) + index;
+
+		*out = (struct pol_layer){
+		    .name = string_at(img, l->name),
+		    .rule = l->rule,
+		    .memory = l->memory,
+		    .cpu_ns = l->cpu_ns,
+		    .wall_ns = l->wall_ns,
+		    .processes = l->processes,
+		    .open_files = l->open_files,
+		};
+	}
+	return img->layers.count;
+}
+
+size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size_t size)
+{
+	uint32_t set = pol_view_layers(img, view);
+	struct pol_layer l;
+	size_t n = 0;
+
+	if (size)
+		*buf = 0;
+	for (size_t i = set == 1 ? 0 : 1; i < img->layers.count; i++) {
+		if (!(set >> i & 1))
+			continue;
+		pol_image_layer(img, i, &l);
+		n += (size_t)snprintf(buf + MIN(n, size), size - MIN(n, size), "%s%s", n ? "+" : "",
+				      i ? l.name : "self");
+	}
+	return n;
+}
+
+/* May the pattern single out something below the directory path? */
+static bool reaches_into(const struct pol_image *img, const struct img_pattern *p, const char *path,
+			 size_t len)
+{
+	const char *text = string_at(img, p->str);
+	size_t fixed = p->literal;
+
+	if (fixed > len)
+		return !memcmp(text, path, len) && text[len] == '/';
+	return fixed < p->len && !memcmp(text, path, fixed);
 }
 
 bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len)
 {
 	const struct img_path *p = IMG_AT(img, paths, struct img_path);
+	const struct img_exec *x = IMG_AT(img, execs, struct img_exec);
 
-	for (uint32_t i = 0; i < img->paths.count; i++, p++) {
-		const char *text = string_at(img, p->pat.str);
-		size_t fixed = p->pat.literal;
-
-		if (!(p->verbs & POL_V_ANY))
-			continue;
-		if (fixed > len) { /* begins below path? */
-			if (!memcmp(text, path, len) && text[len] == '/')
-				return false;
-		} else if (fixed < p->pat.len && !memcmp(text, path, fixed)) {
-			return false; /* a wildcard may single out something below path */
-		}
-	}
+	for (uint32_t i = 0; i < img->paths.count; i++)
+		if (reaches_into(img, &p[i].pat, path, len))
+			return false;
+	for (uint32_t i = 0; i < img->execs.count; i++)
+		if (reaches_into(img, &x[i].pat, path, len))
+			return false;
 	return true;
 }

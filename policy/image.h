@@ -47,14 +47,26 @@ struct pol_config {
 	bool net_inet, net_unix;
 	bool files_write;   /* some file pattern grants write, append, create or delete */
 	bool files_read;    /* some file pattern grants read or list */
-	uint32_t nr_phases; /* at least 1 */
+	uint32_t nr_views;  /* at least 1: more with `programs` */
 };
 void pol_image_config(const struct pol_image *img, struct pol_config *out);
 
-/* Does the policy grant, in some phase, one of verbs (bits 1 << enum pol_nverb) on the internet address
+/* Does the policy grant itself one of verbs (bits 1 << enum pol_nverb) on the internet address
  * ip of family 4 or 6, whatever the protocol and port; or, when ip is NULL, on any address of the family
  * that is not the loopback's? A grant of the wildcard address to listen on is one of all. */
 bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family, const uint8_t *ip);
+
+/* The policy itself (index 0) and the sections of `programs`. Fills *out for index, when there is one, and
+ * returns how many there are. Limits of index 0 are in pol_config. */
+struct pol_layer {
+	const char *name;
+	uint32_t rule; /* where the section stands */
+	uint64_t memory, cpu_ns, wall_ns, processes, open_files; /* 0: none */
+};
+size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_layer *out);
+
+/* "self" for view 0, else the names of its sections: "tool", "tool+net". As snprintf. */
+size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size_t size);
 
 /* `scratch` mounts: private in-memory trees. */
 struct pol_scratch {
@@ -91,11 +103,14 @@ bool pol_tree_uniform(const struct pol_image *img, const char *path, size_t len)
  * that comes closest and why it does not cover it. False when nothing is near. */
 struct pol_near {
 	uint32_t rule;
+	bool conditions; /* it covers a program, but not with its arguments */
 	char why[256];
 };
-bool pol_near_path(const struct pol_image *img, uint32_t verbs, const char *path, size_t len,
+bool pol_near_path(const struct pol_image *img, uint32_t view, uint32_t verbs, const char *path,
+		   size_t len, struct pol_near *out);
+bool pol_near_net(const struct pol_image *img, uint32_t view, uint32_t nverb,
+		  const struct pol_addr *addr, struct pol_near *out);
+bool pol_near_exec(const struct pol_image *img, uint32_t view, const struct pol_program *prog,
 		   struct pol_near *out);
-bool pol_near_net(const struct pol_image *img, uint32_t nverb, const struct pol_addr *addr,
-		  struct pol_near *out);
 
 #endif

@@ -19,6 +19,10 @@ static const struct part {
     [IMG_BUILD_PATTERNS] = {offsetof(struct pol_image, patterns), sizeof(struct img_pattern)},
     [IMG_BUILD_PATHS] = {offsetof(struct pol_image, paths), sizeof(struct img_path)},
     [IMG_BUILD_NETS] = {offsetof(struct pol_image, nets), sizeof(struct img_net)},
+    [IMG_BUILD_EXECS] = {offsetof(struct pol_image, execs), sizeof(struct img_exec)},
+    [IMG_BUILD_ARGVS] = {offsetof(struct pol_image, argvs), sizeof(struct img_argv)},
+    [IMG_BUILD_LAYERS] = {offsetof(struct pol_image, layers), sizeof(struct img_layer)},
+    [IMG_BUILD_VIEWS] = {offsetof(struct pol_image, views), sizeof(struct img_view)},
     [IMG_BUILD_SCRATCH] = {offsetof(struct pol_image, scratch), sizeof(struct img_scratch)},
     [IMG_BUILD_RULES] = {offsetof(struct pol_image, rules), sizeof(struct img_rule)},
     [IMG_BUILD_STRINGS] = {offsetof(struct pol_image, strings), 1},
@@ -109,6 +113,33 @@ uint32_t img_build_net(struct img_build *b, const struct img_net *n)
 	return append(b, IMG_BUILD_NETS, n);
 }
 
+uint32_t img_build_exec(struct img_build *b, const struct img_exec *x)
+{
+	return append(b, IMG_BUILD_EXECS, x);
+}
+
+uint32_t img_build_argv(struct img_build *b, const struct img_argv *a)
+{
+	return append(b, IMG_BUILD_ARGVS, a);
+}
+
+uint32_t img_build_layer(struct img_build *b, const struct img_layer *l)
+{
+	return append(b, IMG_BUILD_LAYERS, l);
+}
+
+uint32_t img_build_view(struct img_build *b, uint32_t layers)
+{
+	struct img_view v = {.layers = layers};
+
+	return append(b, IMG_BUILD_VIEWS, &v);
+}
+
+uint32_t img_build_count(const struct img_build *b, enum img_build_part part)
+{
+	return (uint32_t)(b->part[part].len / parts[part].size);
+}
+
 uint32_t img_build_scratch(struct img_build *b, const struct img_scratch *s)
 {
 	return append(b, IMG_BUILD_SCRATCH, s);
@@ -117,6 +148,16 @@ uint32_t img_build_scratch(struct img_build *b, const struct img_scratch *s)
 void img_build_call(struct img_build *b, const struct img_verdict *v)
 {
 	append(b, IMG_BUILD_CALLS, v);
+}
+
+void img_build_plain(struct img_build *b)
+{
+	struct img_layer own = {.flags = IMG_LAYER_FILES | IMG_LAYER_NET, .dflt = b->head.dflt};
+
+	own.paths.n = img_build_count(b, IMG_BUILD_PATHS);
+	own.nets.n = img_build_count(b, IMG_BUILD_NETS);
+	img_build_layer(b, &own);
+	img_build_view(b, 1);
 }
 
 struct img_insn *img_build_insn_at(struct img_build *b, uint32_t index)
@@ -167,7 +208,9 @@ const struct pol_image *img_build_finish(struct img_build *b, struct sbx_err **e
 		b->failed |= b->part[i].failed;
 		total += ALIGN_UP(b->part[i].len, (size_t)8);
 	}
-	img = b->failed || total > IMG_MAX_SIZE ? NULL : img_alloc(total);
+	img = b->failed || total > IMG_MAX_SIZE || img_build_insns(b) > IMG_MAX_INSNS
+		  ? NULL
+		  : img_alloc(total);
 	if (!img) {
 		sbx_err_set(e, "the policy is too large, or memory is out");
 		return NULL;

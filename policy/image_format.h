@@ -1,4 +1,4 @@
-/* Layout of a compiled policy image, version 1. Little endian, fixed widths, offsets from the start
+/* Layout of a compiled policy image, version 2. Little endian, fixed widths, offsets from the start
  * of the image, no pointers. Read by policy/eval.c in ring 0, so this header is freestanding.
  *
  * policy/image.c verifies everything that the evaluator relies on; see there for the invariants. */
@@ -10,9 +10,10 @@
 #include "policy/eval.h"
 
 #define IMG_MAGIC      "SBXPOL\r\n"
-#define IMG_VERSION    1
-#define IMG_CALLS      512 /* entries of one phase's verdict table */
-#define IMG_MAX_PHASES 32
+#define IMG_VERSION    2
+#define IMG_CALLS      512 /* entries of one view's verdict table */
+#define IMG_MAX_VIEWS  64
+#define IMG_MAX_LAYERS 32
 #define IMG_MAX_SIZE   (64u << 20)
 #define IMG_MAX_INSNS  (1u << 16)
 
@@ -93,10 +94,35 @@ struct img_pattern {
 /* One entry of `files`, most specific first, refusals before grants of the same specificity. */
 struct img_path {
 	struct img_pattern pat;
-	uint32_t verbs;	 /* enum pol_verb bits it decides */
-	uint32_t phases; /* bit n: in force in phase n */
+	uint32_t verbs; /* enum pol_verb bits it decides */
+	uint32_t pad;
 	struct img_verdict v;
 };
+
+/* One entry of `exec`, in the same order. Entries with the same pattern have the same group: the first
+ * one whose pattern matches decides which group does. */
+struct img_exec {
+	struct img_pattern pat;
+	uint32_t group;
+	uint32_t enters; /* the bit of the layer that the program gets in addition; 0: none */
+	uint32_t argv_at, argv_n; /* conditions, all of which must hold */
+	struct img_verdict v;
+};
+
+enum img_argv_flags { IMG_ARGV_REST = 1, IMG_ARGV_NOT = 2 };
+
+/* A condition on arguments: the one at index (and with IMG_ARGV_REST all behind it) matches one of the
+ * patterns, or with IMG_ARGV_NOT none. An index that is not there is false either way. Without
+ * patterns: their number, in one of ranges at .. at + n - 1. */
+struct img_argv {
+	uint8_t kind; /* enum img_argv_kind */
+	uint8_t flags;
+	uint16_t pad;
+	uint32_t index;
+	uint32_t at, n;
+};
+
+enum img_argv_kind { IMG_ARGV_TEXT = 1, IMG_ARGV_COUNT };
 
 /* One entry of `net`, in the same order. */
 struct img_net {
@@ -108,7 +134,7 @@ struct img_net {
 	uint8_t pad2[6];
 	uint8_t ip[16];
 	struct img_pattern pat; /* unix: path pattern, or "@name" */
-	uint32_t phases, pad3;
+	uint64_t pad3;
 	struct img_verdict v;
 };
 
@@ -122,6 +148,29 @@ struct img_rule {
 	uint32_t file, text;   /* strings */
 	uint32_t because, tag; /* strings, or 0: the empty string, none */
 	uint32_t line, column;
+};
+
+/* A layer is the policy itself (number 0) or one section of `programs`. Tables of objects are per layer;
+ * what has no entry there gets dflt where the flag of the table is set, else it is allowed. */
+enum img_layer_flags { IMG_LAYER_FILES = 1, IMG_LAYER_NET = 2, IMG_LAYER_EXEC = 4 };
+
+struct img_run { /* entries of a section that belong to a layer */
+	uint32_t at, n;
+};
+
+struct img_layer {
+	uint32_t name; /* string */
+	uint32_t flags;
+	struct img_run paths, nets, execs;
+	struct img_verdict dflt;
+	uint32_t rule, pad; /* where the section stands */
+	uint64_t memory, cpu_ns, wall_ns, processes, open_files;
+};
+
+/* A view is the policy as one process sees it: a set of layers, whose strictest verdict counts. Bit 0 is
+ * set in all of them, view 0 has no other. */
+struct img_view {
+	uint32_t layers, pad;
 };
 
 enum img_config_flags { IMG_HAS_UNAME = 1, IMG_HAS_IDS = 2, IMG_HAS_EXEC = 4 };
@@ -139,14 +188,17 @@ struct pol_image {
 	uint64_t size;
 	uint8_t checksum[32]; /* SHA-256 of everything after this field */
 	uint8_t digest[32];   /* SHA-256 of the policy text, includes and parameters */
-	uint32_t nr_phases, pad;
-	struct img_section calls;    /* struct img_verdict, IMG_CALLS for each phase */
+	struct img_section layers;   /* struct img_layer */
+	struct img_section views;    /* struct img_view */
+	struct img_section calls;    /* struct img_verdict, IMG_CALLS for each view */
 	struct img_section insns;    /* struct img_insn */
 	struct img_section verdicts; /* struct img_verdict: results of programs */
 	struct img_section ranges;   /* struct img_range */
 	struct img_section patterns; /* struct img_pattern: for IMG_PATH */
 	struct img_section paths;    /* struct img_path */
 	struct img_section nets;     /* struct img_net */
+	struct img_section execs;    /* struct img_exec */
+	struct img_section argvs;    /* struct img_argv */
 	struct img_section scratch;  /* struct img_scratch */
 	struct img_section rules;    /* struct img_rule */
 	struct img_section strings;  /* bytes; the first and the last are 0 */
@@ -161,9 +213,13 @@ _Static_assert(sizeof(struct img_insn) == 40, "img_insn");
 _Static_assert(sizeof(struct img_pattern) == 16, "img_pattern");
 _Static_assert(sizeof(struct img_path) == 40, "img_path");
 _Static_assert(sizeof(struct img_net) == 72, "img_net");
+_Static_assert(sizeof(struct img_exec) == 48, "img_exec");
+_Static_assert(sizeof(struct img_argv) == 16, "img_argv");
+_Static_assert(sizeof(struct img_layer) == 96, "img_layer");
+_Static_assert(sizeof(struct img_view) == 8, "img_view");
 _Static_assert(sizeof(struct img_rule) == 24, "img_rule");
 _Static_assert(sizeof(struct img_config) == 96, "img_config");
-_Static_assert(sizeof(struct pol_image) == 312 && offsetof(struct pol_image, digest) == 56,
+_Static_assert(sizeof(struct pol_image) == 336 && offsetof(struct pol_image, digest) == 56,
 	       "pol_image");
 
 #define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))
@@ -173,5 +229,29 @@ _Static_assert(sizeof(struct pol_image) == 312 && offsetof(struct pol_image, dig
 bool img_test_value(const struct pol_image *img, const struct img_insn *in, uint64_t v);
 bool img_test_pattern(const struct pol_image *img, const struct img_pattern *pat, const char *path,
 		      size_t len);
+/* The same for text that is no path. */
+bool img_test_text(const struct pol_image *img, const struct img_pattern *pat, const char *text,
+		   size_t len);
+bool img_test_argv(const struct pol_image *img, const struct img_argv *c,
+		   const struct pol_program *prog);
+
+/* What one layer says of an object. */
+void img_layer_path(const struct pol_image *img, unsigned layer, uint32_t verbs, const char *path,
+		    size_t len, struct pol_verdict *v);
+void img_layer_net(const struct pol_image *img, unsigned layer, uint32_t nverb,
+		   const struct pol_addr *addr, struct pol_verdict *v);
+/* *enters: bits of the layer that the program gets. prog->argv NULL: any arguments. */
+void img_layer_exec(const struct pol_image *img, unsigned layer, const struct pol_program *prog,
+		    struct pol_verdict *v, uint32_t *enters);
+
+/* Is b stricter than a? Among equals the outer layer's stays, but what is logged goes before what is not. */
+static inline bool img_stricter(uint8_t action_a, uint8_t flags_a, uint8_t action_b, uint8_t flags_b)
+{
+	static const uint8_t rank[] = {0, 0, 4, 2, 6}; /* by enum pol_action */
+	bool log = action_a == POL_ALLOW && action_b == POL_ALLOW && (flags_b & POL_F_LOG) &&
+		   !(flags_a & POL_F_LOG);
+
+	return log || rank[action_b] > rank[action_a];
+}
 
 #endif

@@ -5,6 +5,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/compile.c policy/compile.h \
 	policy/conflict.c \
 	policy/eval.c policy/eval.h \
+	policy/exec.c \
 	policy/expect.c policy/expect.h \
 	policy/files.c \
 	policy/flags.def \
@@ -13,6 +14,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/image.c policy/image.h \
 	policy/image_build.c policy/image_build.h \
 	policy/image_format.h \
+	policy/layers.c \
 	policy/near.c \
 	policy/net.c \
 	policy/pattern.c policy/pattern.h \

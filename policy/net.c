@@ -222,7 +222,6 @@ static void add_statement(struct table *t, const struct ast_net *s)
 			e.n.verbs |= 1u << POL_NET_SEND;
 		e.n.proto = (uint8_t)s->proto;
 		e.n.port_hi = UINT16_MAX;
-		e.n.phases = UINT32_MAX;
 		e.n.v = v;
 		if (addr_of(u, a, &e))
 			add(t, &e);
@@ -299,10 +298,57 @@ static int by_order(const void *x, const void *y)
 	return r ? r : (a->order > b->order) - (a->order < b->order);
 }
 
-void net_compile(struct unit *u)
+/* ---- sections of programs ---- */
+
+/* May some address be covered by both? */
+static bool meets(const struct entry *a, const struct img_net *n, const struct pattern *pat)
+{
+	unsigned bits = a->n.prefix < n->prefix ? a->n.prefix : n->prefix;
+
+	if (a->n.proto != n->proto || !(a->n.verbs & n->verbs))
+		return false;
+	if (n->proto == POL_PROTO_UNIX)
+		return pattern_relate(&a->pat, pat, NULL) != PATTERN_DISJOINT;
+	if ((a->n.family && n->family && a->n.family != n->family) ||
+	    a->n.port_lo > n->port_hi || n->port_lo > a->n.port_hi)
+		return false;
+	for (unsigned i = 0; i < bits; i++)
+		if ((a->n.ip[i / 8] ^ n->ip[i / 8]) & 0x80 >> i % 8)
+			return false;
+	return true;
+}
+
+/* What the policy does not grant at all, a program cannot get either. */
+static void check_widening(struct table *t, const struct entry *e)
+{
+	struct unit *u = t->u;
+	const struct img_net *own = (const void *)u->build.part[IMG_BUILD_NETS].data;
+	const char *strings = u->build.part[IMG_BUILD_STRINGS].data;
+	const struct img_run *run = &u->layers[0].img.nets;
+
+	if (e->n.v.action != POL_ALLOW || u->build.part[IMG_BUILD_NETS].failed ||
+	    e->n.proto == POL_PROTO_UNIX) /* which files: connect may grant */
+		return;
+	for (uint32_t i = run->at; i < run->at + run->n; i++) {
+		struct pattern pat = {.t = strings + own[i].pat.str,
+				      .len = own[i].pat.len,
+				      .tail = own[i].pat.tail,
+				      .literal = own[i].pat.literal};
+
+		if (own[i].v.action == POL_ALLOW && meets(e, &own[i], &pat))
+			return;
+	}
+	diag_help(u->diags,
+		  diag_error(u->diags, e->span, "P036",
+			     "the policy itself grants nothing of these addresses"),
+		  "a program can only have less than the policy: grant it there first");
+}
+
+void net_compile(struct unit *u, struct img_run *out)
 {
 	struct table t = {.u = u};
 
+	out->at = img_build_count(&u->build, IMG_BUILD_NETS);
 	for (unsigned f = 0; f < u->nr_files; f++)
 		for (const struct ast_net *s = u->files[f]->net; s; s = s->next)
 			add_statement(&t, s);
@@ -312,9 +358,12 @@ void net_compile(struct unit *u)
 	for (size_t i = 0; i < t.n; i++) {
 		struct entry *e = &t.e[i];
 
+		if (u->layer)
+			check_widening(&t, e);
 		e->n.pat =
 		    img_build_tokens(&u->build, e->pat.t ? e->pat.t : "", e->pat.len, e->pat.tail);
 		img_build_net(&u->build, &e->n);
 	}
+	out->n = img_build_count(&u->build, IMG_BUILD_NETS) - out->at;
 	free(t.e);
 }

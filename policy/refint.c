@@ -13,7 +13,7 @@
 const char *refint_var(const struct refint *r, const char *name)
 {
 	const struct pol_ast *files[REFINT_FILES];
-	unsigned n = refint_files(r, files);
+	unsigned n = refint_main_files(r, files);
 	const char *text = NULL;
 
 	for (size_t i = 0; i < r->nr_params; i++)
@@ -71,6 +71,127 @@ unsigned refint_files(const struct refint *r, const struct pol_ast **files)
 
 	visit(r->ast, files, &n);
 	return n;
+}
+
+unsigned refint_main_files(const struct refint *r, const struct pol_ast **files)
+{
+	unsigned n = 0;
+
+	visit(r->main ? r->main : r->ast, files, &n);
+	return n;
+}
+
+/* ---- sections of programs ---- */
+
+static const struct ast_program *program_at(const struct refint *r, unsigned want)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_main_files(r, files), k = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		for (const struct ast_program *p = files[i]->programs; p; p = p->next)
+			if (++k == want)
+				return p;
+	return NULL;
+}
+
+unsigned refint_layer_named(const struct refint *r, const char *name)
+{
+	const struct ast_program *p;
+
+	for (unsigned i = 1; (p = program_at(r, i)); i++)
+		if (!strcmp(p->name->text, name))
+			return i;
+	return 0;
+}
+
+bool refint_layer(const struct refint *r, unsigned n, struct pol_ast *file, struct refint *out)
+{
+	const struct ast_program *p = program_at(r, n);
+
+	if (!p || !(r->layers >> n & 1))
+		return false;
+	*file = (struct pol_ast){
+	    .rules = p->rules, .files = p->files, .net = p->net, .exec = p->exec};
+	*out = *r;
+	out->main = r->ast;
+	out->ast = file;
+	out->prog = p;
+	return true;
+}
+
+static unsigned strictness(const struct refint_verdict *v)
+{
+	switch (v->action) {
+	case POL_TERMINATE:
+		return 4;
+	case POL_DENY:
+		return 3;
+	case POL_EMULATE:
+		return 2;
+	default:
+		return v->flags & POL_F_LOG ? 1 : 0;
+	}
+}
+
+void refint_narrow(struct refint_verdict *v, const struct refint_verdict *by)
+{
+	if (strictness(by) > strictness(v))
+		*v = *by;
+}
+
+/* Does the section list what is left, because it grants something? */
+static bool lists_all(const struct ast_program *p, enum refint_table table)
+{
+	switch (table) {
+	case REFINT_CALLS:
+		for (const struct ast_rule *r = p->rules; r; r = r->next)
+			if (r->kind == AST_RULE_SIMPLE && r->out.verdict == AST_ALLOW)
+				return true;
+		return false;
+	case REFINT_FILES_TABLE:
+		for (const struct ast_file *f = p->files; f; f = f->next)
+			if (f->kind == AST_FILE_GRANT)
+				return true;
+		return false;
+	case REFINT_NET:
+		for (const struct ast_net *n = p->net; n; n = n->next)
+			if (n->kind == AST_NET_GRANT)
+				return true;
+		return false;
+	default:
+		for (const struct ast_exec *x = p->exec; x; x = x->next)
+			if (x->kind == AST_EXEC_RUN)
+				return true;
+		return false;
+	}
+}
+
+static bool has_exec(const struct refint *r)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files);
+
+	for (unsigned i = 0; i < n; i++)
+		if (files[i]->exec)
+			return true;
+	return false;
+}
+
+void refint_missing(const struct refint *r, enum refint_table table, bool unknown,
+		    struct refint_verdict *v)
+{
+	static const uint8_t gates[] = {POL_GATE_CALL, POL_GATE_FILES, POL_GATE_NET, POL_GATE_EXEC};
+
+	if (r->prog ? !lists_all(r->prog, table) : table == REFINT_EXEC && !has_exec(r)) {
+		*v = (struct refint_verdict){.action = POL_ALLOW, .gate = gates[table]};
+		return;
+	}
+	refint_default(r, unknown && !r->prog, v);
+	if (table != REFINT_CALLS)
+		v->gate = gates[table];
+	if (r->prog)
+		v->line = r->prog->name->span.line;
 }
 
 /* ---- conditions ---- */
@@ -244,7 +365,7 @@ void refint_outcome(const struct refint *r, const struct ast_outcome *o, const s
 void refint_default(const struct refint *r, bool unknown, struct refint_verdict *v)
 {
 	const struct pol_ast *files[REFINT_FILES];
-	unsigned n = refint_files(r, files);
+	unsigned n = refint_main_files(r, files);
 	const struct ast_outcome *o = NULL;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -395,8 +516,8 @@ static bool forbidden(const struct judge *j, const struct pol_ast *f, struct ref
 	return false;
 }
 
-void refint_call(const struct refint *r, const struct pol_call *call, const struct pol_env *env,
-		 struct refint_verdict *v)
+static void one_call(const struct refint *r, const struct pol_call *call, const struct pol_env *env,
+		     struct refint_verdict *v)
 {
 	const struct pol_ast *files[REFINT_FILES];
 	unsigned n = refint_files(r, files);
@@ -404,7 +525,7 @@ void refint_call(const struct refint *r, const struct pol_call *call, const stru
 	enum answer a;
 
 	if (!j.d) {
-		refint_default(r, true, v);
+		refint_missing(r, REFINT_CALLS, true, v);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -414,5 +535,23 @@ void refint_call(const struct refint *r, const struct pol_call *call, const stru
 	if (a == NO_RULES)
 		a = group_rules(&j, files, n, v);
 	if (a != MATCH)
-		refint_default(r, a == NO_RULES && j.d->disposition == SYS_NOSYS, v);
+		refint_missing(r, REFINT_CALLS, a == NO_RULES && j.d->disposition == SYS_NOSYS, v);
+}
+
+void refint_call(const struct refint *r, const struct pol_call *call, const struct pol_env *env,
+		 struct refint_verdict *v)
+{
+	struct refint_verdict by;
+	struct pol_ast file;
+	struct refint one;
+
+	one_call(r, call, env, v);
+	if (call->nr >= 512) /* beyond the tables: the policy's own line alone */
+		return;
+	for (unsigned i = 1; i < 32; i++) {
+		if (!refint_layer(r, i, &file, &one))
+			continue;
+		one_call(&one, call, env, &by);
+		refint_narrow(v, &by);
+	}
 }

@@ -12,6 +12,10 @@ struct refint {
 	const struct pol_ast *ast;
 	const struct pol_param *params;
 	size_t nr_params;
+	uint32_t layers; /* bit n: the nth section of programs: is in force */
+	/* Set inside: the section that is looked at, as if it were a file, and the file it is in. */
+	const struct ast_program *prog;
+	const struct pol_ast *main;
 };
 
 struct refint_verdict {
@@ -24,6 +28,9 @@ void refint_call(const struct refint *r, const struct pol_call *call, const stru
 		 struct refint_verdict *v);
 void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
 		 struct refint_verdict *v);
+/* *layers: those of the program that is started. */
+void refint_exec(const struct refint *r, const struct pol_program *prog, struct refint_verdict *v,
+		 uint32_t *layers);
 void refint_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
 		struct refint_verdict *v);
 

@@ -6,8 +6,22 @@
 
 #define REFINT_FILES SOURCE_MAX_FILES
 
-/* All files, used ones first; returns their number. */
+/* The files whose statements count, used ones first; returns their number. */
 unsigned refint_files(const struct refint *r, const struct pol_ast **files);
+/* Those with variables and defaults. */
+unsigned refint_main_files(const struct refint *r, const struct pol_ast **files);
+
+/* The section n of programs: as a policy; false when there is none. */
+bool refint_layer(const struct refint *r, unsigned n, struct pol_ast *file, struct refint *out);
+/* Number of the section with that name; 0 for "self". */
+unsigned refint_layer_named(const struct refint *r, const char *name);
+/* Keeps the stricter one in v. */
+void refint_narrow(struct refint_verdict *v, const struct refint_verdict *by);
+
+enum refint_table { REFINT_CALLS, REFINT_FILES_TABLE, REFINT_NET, REFINT_EXEC };
+/* What applies to what no statement is about. */
+void refint_missing(const struct refint *r, enum refint_table table, bool unknown,
+		    struct refint_verdict *v);
 
 const char *refint_var(const struct refint *r, const char *name);
 uint64_t refint_val(const struct refint *r, const struct ast_val *v);

@@ -339,11 +339,88 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 	}
 }
 
-/* The same for a program of `exec:`. */
-static void look_exec(const struct refint *r, const char *path, struct best *b)
+/* ---- exec ---- */
+
+static bool text_matches(const char *pat, bool wild, const char *s)
+{
+	if (!*pat)
+		return !*s;
+	if (wild && *pat == '*') {
+		for (;; s++) {
+			if (text_matches(pat + 1, wild, s))
+				return true;
+			if (!*s)
+				return false;
+		}
+	}
+	if (wild && *pat == '\\' && pat[1])
+		pat++;
+	return *pat == *s && text_matches(pat + 1, wild, s + 1);
+}
+
+static bool arg_matches(const struct ast_argv *a, const char *s)
+{
+	if (a->kind == AST_ARGV_MATCHES)
+		return text_matches(a->pattern->text, true, s);
+	for (const struct ast_item *it = a->items; it; it = it->next)
+		if (text_matches(it->str, false, s))
+			return true;
+	return false;
+}
+
+static bool condition_holds(const struct ast_argv *a, const struct pol_program *prog)
+{
+	uint64_t n = prog->argc, k;
+
+	if (a->kind == AST_ARGV_COUNT) {
+		k = a->count->num;
+		switch (a->cmp) {
+		case AST_EQ:
+			return n == k;
+		case AST_NE:
+			return n != k;
+		case AST_LT:
+			return n < k;
+		case AST_LE:
+			return n <= k;
+		case AST_GT:
+			return n > k;
+		default:
+			return n >= k;
+		}
+	}
+	k = a->index->num;
+	if (!a->rest)
+		return k < n && arg_matches(a, prog->argv[k]) != a->negated;
+	for (; k < n; k++)
+		if (arg_matches(a, prog->argv[k]) == a->negated)
+			return false;
+	return true;
+}
+
+static bool all_hold(const struct ast_exec *x, const struct pol_program *prog)
+{
+	for (const struct ast_argv *a = x->argv; a && prog->argv; a = a->next)
+		if (!condition_holds(a, prog))
+			return false;
+	return true;
+}
+
+static bool same_pattern(const struct text *a, const struct text *b)
+{
+	for (size_t i = 0; i < a->n && i < b->n; i++)
+		if (a->at[i].c != b->at[i].c || a->at[i].star != b->at[i].star)
+			return false;
+	return a->n == b->n;
+}
+
+/* The statement whose pattern decides about path; *where is that pattern. NULL: none does. */
+static const struct ast_exec *deciding_exec(const struct refint *r, const char *path,
+					    struct best *b, struct text *where)
 {
 	const struct pol_ast *files[REFINT_FILES];
 	unsigned n = refint_files(r, files), order = 0;
+	const struct ast_exec *decides = NULL;
 	static struct text t;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -355,36 +432,113 @@ static void look_exec(const struct refint *r, const char *path, struct best *b)
 						.notes = x->notes};
 
 			file_verdict(r, &same, &new.v);
+			new.v.gate = POL_GATE_EXEC;
 			for (const struct ast_path *p = x->paths; p; p = p->next) {
 				new.order = order++;
 				expand(r, p, false, &t);
 				new.w = weigh(&t);
-				if (matches(&t, path))
-					offer(b, &new);
+				if (!matches(&t, path))
+					continue;
+				offer(b, &new);
+				if (b->order != new.order)
+					continue;
+				decides = x;
+				*where = t;
 			}
 		}
 	}
+	return decides;
 }
 
-void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
-		 struct refint_verdict *v)
+/* Of the statements with the pattern that decides, the first whose conditions hold. */
+static const struct ast_exec *holding_exec(const struct refint *r, const struct text *where,
+					   const struct pol_program *prog)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_files(r, files);
+	static struct text t;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (const struct ast_exec *x = files[i]->exec; x; x = x->next) {
+			for (const struct ast_path *p = x->paths; p; p = p->next) {
+				expand(r, p, false, &t);
+				if (same_pattern(&t, where) && x->kind == AST_EXEC_RUN &&
+				    all_hold(x, prog))
+					return x;
+			}
+		}
+	}
+	return NULL;
+}
+
+static void one_exec(const struct refint *r, const struct pol_program *prog,
+		     struct refint_verdict *v, uint32_t *enters)
+{
+	static struct text where;
+	char *copy = strndup(prog->path, prog->len);
+	struct best b = {0};
+	const struct ast_exec *x = deciding_exec(r, copy ? copy : "", &b, &where);
+	struct refint all = *r;
+
+	free(copy);
+	if (!x) {
+		refint_missing(r, REFINT_EXEC, false, v);
+		return;
+	}
+	*v = b.v;
+	if (!b.grant)
+		return;
+	x = holding_exec(r, &where, prog);
+	if (!x) {
+		refint_missing(r, REFINT_EXEC, false, v);
+		return;
+	}
+	*v = (struct refint_verdict){.action = POL_ALLOW,
+				     .gate = POL_GATE_EXEC,
+				     .flags = x->notes.audit   ? POL_F_LOG
+					      : x->notes.quiet ? POL_F_QUIET
+							       : 0,
+				     .line = x->span.line};
+	if (r->main)
+		all.ast = r->main;
+	all.main = NULL;
+	*enters |= 1u << refint_layer_named(&all, x->as_program->text);
+}
+
+void refint_exec(const struct refint *r, const struct pol_program *prog, struct refint_verdict *v,
+		 uint32_t *layers)
+{
+	struct refint_verdict by;
+	struct pol_ast file;
+	struct refint one;
+
+	*layers = r->layers | 1;
+	one_exec(r, prog, v, layers);
+	for (unsigned i = 1; i < 32; i++) {
+		if (!refint_layer(r, i, &file, &one))
+			continue;
+		one_exec(&one, prog, &by, layers);
+		refint_narrow(v, &by);
+	}
+}
+
+static void one_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
+		     struct refint_verdict *v)
 {
 	char *copy = strndup(path, len);
+	const struct pol_program any = {.path = path, .len = len};
+	struct refint_verdict start = {.action = POL_ALLOW};
 	struct best worst = {0};
+	uint32_t enters = 0;
 	uint8_t flags = 0;
 	bool missing = false;
 
-	for (uint32_t verb = 1; verb <= POL_V_START && copy; verb <<= 1) {
+	for (uint32_t verb = 1; verb < POL_V_START && copy; verb <<= 1) {
 		struct best b = {0};
 
 		if (!(verbs & verb))
 			continue;
-		if (verb == POL_V_START && worst.found)
-			break; /* files: is asked first */
-		if (verb == POL_V_START)
-			look_exec(r, copy, &b);
-		else
-			look(r, verb, copy, &b);
+		look(r, verb, copy, &b);
 		if (b.hidden) {
 			refint_default(r, false, &b.v);
 			b.v.gate = POL_GATE_FILES;
@@ -399,12 +553,34 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 	free(copy);
 	if (worst.found) {
 		*v = worst.v;
-	} else if (missing) {
-		refint_default(r, false, v);
-		v->gate = POL_GATE_FILES;
-	} else {
-		*v = (struct refint_verdict){
-		    .action = POL_ALLOW, .flags = flags, .gate = POL_GATE_FILES};
+		return;
+	}
+	*v = (struct refint_verdict){.action = POL_ALLOW, .gate = POL_GATE_FILES};
+	if (missing)
+		refint_missing(r, REFINT_FILES_TABLE, false, v);
+	if (v->action != POL_ALLOW)
+		return;
+	if (verbs & POL_V_START) /* files: is asked first */
+		one_exec(r, &any, &start, &enters);
+	if (start.action == POL_ALLOW)
+		v->flags = flags | start.flags;
+	else
+		*v = start;
+}
+
+void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
+		 struct refint_verdict *v)
+{
+	struct refint_verdict by;
+	struct pol_ast file;
+	struct refint one;
+
+	one_path(r, verbs, path, len, v);
+	for (unsigned i = 1; i < 32; i++) {
+		if (!refint_layer(r, i, &file, &one))
+			continue;
+		one_path(&one, verbs, path, len, &by);
+		refint_narrow(v, &by);
 	}
 }
 
@@ -551,17 +727,32 @@ static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_ad
 	return found;
 }
 
-void refint_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
-		struct refint_verdict *v)
+static void one_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
+		    struct refint_verdict *v)
 {
 	if (best_net(r, nverb, addr, v))
 		return;
 	if (addr->proto == POL_PROTO_UNIX && nverb != POL_NET_LISTEN && addr->path &&
 	    addr->path_len && addr->path[0] == '/') {
-		refint_path(r, POL_V_CONNECT, addr->path, addr->path_len, v);
+		one_path(r, POL_V_CONNECT, addr->path, addr->path_len, v);
 		if (!(v->flags & POL_F_DEFAULT))
 			return;
 	}
-	refint_default(r, false, v);
-	v->gate = POL_GATE_NET;
+	refint_missing(r, REFINT_NET, false, v);
+}
+
+void refint_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
+		struct refint_verdict *v)
+{
+	struct refint_verdict by;
+	struct pol_ast file;
+	struct refint one;
+
+	one_net(r, nverb, addr, v);
+	for (unsigned i = 1; i < 32; i++) {
+		if (!refint_layer(r, i, &file, &one))
+			continue;
+		one_net(&one, nverb, addr, &by);
+		refint_narrow(v, &by);
+	}
 }

@@ -5,7 +5,8 @@
  *	rules.c		per call: never, named rules, group rules
  *	conflict.c	contradictions, unreachable arms
  *	codegen.c	verdict tables and filter programs
- *	files.c net.c	object tables
+ *	files.c net.c exec.c	object tables
+ *	layers.c	programs: each section as rules of its own, and the views they make
  *	compile.c	the driver, limits, emulate:
  */
 #ifndef SBX_POLICY_RESOLVE_H
@@ -23,6 +24,21 @@ struct rvar {
 	struct rvar *next;
 };
 
+struct rcall;
+struct rexec;
+
+/* One set of rules: the policy itself (number 0), or a section of `programs`. */
+struct layer {
+	const struct ast_program *prog; /* NULL: the policy */
+	struct pol_ast ast;		/* what the section says, as if it were a file */
+	struct img_layer img;
+	struct rcall *calls; /* IMG_CALLS of them */
+	bool closed;	     /* what rules: does not allow is refused */
+	struct rexec *execs; /* of exec:, in order of specificity */
+	size_t nr_execs;
+	bool used;
+};
+
 struct unit {
 	struct parser_ctx *ctx;
 	const struct pol_ast *main;
@@ -33,6 +49,8 @@ struct unit {
 	struct rvar *vars;
 	struct img_build build;
 	struct img_verdict dflt, unknown;
+	struct layer layers[IMG_MAX_LAYERS];
+	unsigned nr_layers, layer; /* which one files[] belongs to now */
 	bool oom;
 };
 
@@ -74,6 +92,25 @@ struct rcall {
 	struct rchain *named, *group;
 };
 
+/* ---- programs that may be started ---- */
+
+struct rargv {
+	struct img_argv c;	   /* without pool indices */
+	const struct pattern *pat; /* IMG_ARGV_TEXT; c.n of them */
+	struct img_range range[2]; /* IMG_ARGV_COUNT; c.n of them */
+};
+
+struct rexec {
+	struct pattern pat;
+	struct img_verdict v;
+	unsigned enters; /* layer; 0: none */
+	const struct rargv *argv;
+	unsigned nr_argv;
+	struct src_span span; /* of the pattern */
+	struct src_span as;   /* of the program's name */
+	unsigned order;
+};
+
 /* ---- resolve.c ---- */
 
 /* Files, variables, default and unknown. */
@@ -102,6 +139,9 @@ bool resolve_path(struct unit *u, const struct ast_path *p, bool literal, struct
 /* Reports a feature that is parsed and not enforced yet. */
 void resolve_unenforced(struct unit *u, struct src_span at, const char *what);
 
+/* A value of limits:, when one was written. */
+void resolve_limit(struct unit *u, const struct ast_quantity *q, const char *what, uint64_t *out);
+
 /* The parts of notes that are not enforced. */
 void resolve_notes(struct unit *u, const struct ast_notes *notes);
 
@@ -127,12 +167,32 @@ void rules_collect(struct unit *u, struct rcall calls[IMG_CALLS]);
 /* Reports contradictions, arms that can never match, and guards that take back what is allowed. */
 void rules_check(struct unit *u, const struct rcall *call);
 
-/* ---- codegen.c, files.c, net.c ---- */
+/* ---- codegen.c, files.c, net.c, exec.c ---- */
 
-void codegen_calls(struct unit *u, const struct rcall calls[IMG_CALLS]);
-void files_compile(struct unit *u);
-void exec_compile(struct unit *u); /* after files_compile */
-void net_compile(struct unit *u);
+/* The verdict table of a view: of the layers that are bits of set, the strictest. That of the policy
+ * itself is made first. */
+void codegen_view(struct unit *u, uint32_t set);
+/* The tables of the layer at hand; *out: where its entries are. */
+void files_compile(struct unit *u, struct img_run *out);
+void exec_compile(struct unit *u, struct img_run *out);
+void net_compile(struct unit *u, struct img_run *out);
+
+/* What of the call applies when no rule of it does. */
+const struct img_verdict *codegen_fallback(const struct unit *u, const struct layer *l,
+					   const struct rcall *call);
+
+/* ---- layers.c ---- */
+
+/* Everything that is in force for some process: layers, views, and the tables of both. */
+void layers_compile(struct unit *u);
+/* The policy and the sections, without rules yet. After resolve_init. */
+void layers_init(struct unit *u);
+/* Number of the layer with that name, 0: none, which is reported. "self" is not one. */
+unsigned layers_find(struct unit *u, const struct ast_name *name);
+/* The rules of a layer, by call; the policy's own stay at hand. */
+void layers_collect(struct unit *u, unsigned layer, struct rcall calls[IMG_CALLS]);
+/* Makes the rules of a layer the ones at hand: files[], dflt. */
+void layers_select(struct unit *u, unsigned layer);
 
 /* ---- compile.c ---- */
 

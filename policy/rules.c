@@ -6,7 +6,7 @@
 /* ---- collecting ---- */
 
 /* What one file says of one call, after merging what it uses. */
-struct layer {
+struct file_rules {
 	struct rchain *chains; /* of all */
 	bool own;	       /* the file itself has a rule */
 	struct src_span at;    /* of one of the rules */
@@ -15,7 +15,7 @@ struct layer {
 struct collector {
 	struct unit *u;
 	struct rcall *calls;
-	struct layer (*layers)[SOURCE_MAX_FILES]; /* [call][file] */
+	struct file_rules (*layers)[SOURCE_MAX_FILES]; /* [call][file] */
 	/* of the file at hand, by call */
 	struct rchain *own[IMG_CALLS], *extends[IMG_CALLS];
 	bool replaces[IMG_CALLS];
@@ -220,7 +220,7 @@ static struct rchain *extended(struct unit *u, const struct rchain *own, const s
 
 static void settle(struct collector *c, const struct pol_ast *file, unsigned index, uint32_t nr)
 {
-	struct layer *l = &c->layers[nr][index];
+	struct file_rules *l = &c->layers[nr][index];
 	struct src_span below_at = {0};
 	struct rchain *below = used_chains(c, file, nr, &below_at);
 	struct diag *d;

@@ -11,7 +11,7 @@ struct tester {
 	const struct pol_image *img;
 	struct buf out;
 	struct arena *arena;
-	struct rcall *calls; /* collected when first needed */
+	struct rcall *calls[IMG_MAX_LAYERS]; /* collected when first needed */
 	unsigned failed;
 	bool json;
 };
@@ -45,7 +45,16 @@ static const char *verdict_text(struct tester *t, const struct pol_verdict *v)
 
 static const char *gate_text(const struct pol_verdict *v)
 {
-	return v->gate == POL_GATE_FILES ? "files: " : v->gate == POL_GATE_NET ? "net: " : "";
+	switch (v->gate) {
+	case POL_GATE_FILES:
+		return "files: ";
+	case POL_GATE_NET:
+		return "net: ";
+	case POL_GATE_EXEC:
+		return "exec: ";
+	default:
+		return "";
+	}
 }
 
 /* "web.pol:16 (net: connect tcp 10.0.0.5:*)" */
@@ -56,6 +65,48 @@ static const char *rule_text(struct tester *t, const struct pol_verdict *v)
 	if (!pol_image_rule(t->img, v->rule, &r))
 		return "no rule";
 	return arena_printf(t->arena, "%s:%u (%s%s)", r.file, r.line, gate_text(v), r.text);
+}
+
+/* ---- programs ---- */
+
+/* The layers that count: the policy, and the section after `in`. False after a report. */
+static bool layers_of(struct tester *t, const struct ast_test *test, uint32_t *set)
+{
+	unsigned layer = test->in && strcmp(test->in->text, "self") != 0 ? layers_find(&t->u, test->in)
+									: 0;
+
+	*set = 1u | 1u << layer;
+	return layer || !test->in || !strcmp(test->in->text, "self");
+}
+
+static bool view_of(struct tester *t, const struct ast_test *test, uint32_t *view)
+{
+	struct pol_config cfg;
+	uint32_t set;
+
+	if (!layers_of(t, test, &set))
+		return false;
+	pol_image_config(t->img, &cfg);
+	for (*view = 0; *view + 1 < cfg.nr_views && pol_view_layers(t->img, *view) != set; ++*view)
+		;
+	return true;
+}
+
+/* "as NAME" after the call: the section that the program enters. */
+static bool enters(struct tester *t, const struct ast_test *test, const struct expect_result *r,
+		   uint32_t view)
+{
+	uint32_t added = pol_view_layers(t->img, r->view) & ~pol_view_layers(t->img, view);
+	struct pol_layer l;
+
+	if (!test->enters || r->v.action != POL_ALLOW)
+		return true;
+	if (!strcmp(test->enters->text, "self"))
+		return !added;
+	for (size_t i = 1; i < pol_image_layer(t->img, i, &l); i++)
+		if ((added >> i & 1) && !strcmp(l.name, test->enters->text))
+			return true;
+	return false;
 }
 
 /* ---- arguments ---- */
@@ -84,6 +135,30 @@ static const char *piece_text(struct tester *t, const struct ast_piece *p)
 	return text;
 }
 
+/* {"git", "log"} */
+static bool list_text(struct tester *t, const struct ast_arg *a, struct expect_arg *out)
+{
+	const char **list;
+
+	for (const struct ast_item *it = a->list; it; it = it->next) {
+		if (!it->str) {
+			diag_help(t->u.diags,
+				  diag_error(t->u.diags, it->span, "P038",
+					     "arguments are text, not numbers"),
+				  "write it in double quotes");
+			return false;
+		}
+		out->nr_list++;
+	}
+	list = arena_alloc(t->arena, (out->nr_list + 1) * sizeof(*list));
+	if (!list)
+		return false;
+	out->list = list;
+	for (const struct ast_item *it = a->list; it; it = it->next)
+		*list++ = it->str;
+	return true;
+}
+
 static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast_arg *a, unsigned i,
 		    struct expect_arg *out)
 {
@@ -98,6 +173,8 @@ static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast
 	case AST_ARG_PATH:
 		out->text = path_text(t, a->path);
 		return out->text != NULL;
+	case AST_ARG_LIST:
+		return list_text(t, a, out);
 	default:
 		out->known = true;
 		return resolve_val(&t->u, a->val, set, d->arg[i].name, &out->value);
@@ -153,15 +230,27 @@ static bool by_rule(struct tester *t, const struct ast_test *test, const struct 
 	return pol_image_rule(t->img, v->rule, &r) && r.tag && !strcmp(r.tag, test->by->text);
 }
 
+static const char *entered_text(struct tester *t, const struct ast_test *test,
+				const struct expect_result *r)
+{
+	char name[256];
+
+	if (!test->enters || r->v.action != POL_ALLOW)
+		return "";
+	pol_view_name(t->img, r->view, name, sizeof(name));
+	return arena_printf(t->arena, " as %s", name);
+}
+
 static void compare(struct tester *t, const struct ast_test *test, const struct expect_result *r,
-		    size_t n, int64_t value, bool has_value)
+		    size_t n, int64_t value, bool has_value, uint32_t view)
 {
 	const struct expect_result *good = NULL, *bad = NULL;
 	struct pol_verdict want = {0};
 	const char *what;
 
 	for (size_t i = 0; i < n; i++) {
-		if (wanted(test, &r[i].v, value, has_value) && by_rule(t, test, &r[i].v))
+		if (wanted(test, &r[i].v, value, has_value) && by_rule(t, test, &r[i].v) &&
+		    enters(t, test, &r[i], view))
 			good = &r[i];
 		else
 			bad = &r[i];
@@ -175,9 +264,11 @@ static void compare(struct tester *t, const struct ast_test *test, const struct 
 		what = arena_printf(t->arena, "%s by never", what);
 	else if (test->by)
 		what = arena_printf(t->arena, "%s by \"%s\"", what, test->by->text);
+	if (test->enters)
+		what = arena_printf(t->arena, "%s as %s", what, test->enters->text);
 	fail(t, test->span,
-	     arena_printf(t->arena, "expected %s, got %s by %s%s", what, verdict_text(t, &bad->v),
-			  rule_text(t, &bad->v),
+	     arena_printf(t->arena, "expected %s, got %s%s by %s%s", what, verdict_text(t, &bad->v),
+			  entered_text(t, test, bad), rule_text(t, &bad->v),
 			  good ? ", for some values of the arguments that are not given" : ""));
 }
 
@@ -191,6 +282,7 @@ static void expect(struct tester *t, const struct ast_test *test)
 	const char *why;
 	int64_t value = 0;
 	uint64_t number;
+	uint32_t view = 0;
 	size_t n;
 
 	if (!d) {
@@ -213,11 +305,14 @@ static void expect(struct tester *t, const struct ast_test *test)
 			return;
 		value = (int64_t)number;
 	}
-	if (!arguments(t, test, d, arg))
+	if (!arguments(t, test, d, arg) || !view_of(t, test, &view))
 		return;
-	n = expect_judge(t->img, 0, d, arg, r, &why);
+	if (test->enters && strcmp(test->enters->text, "self") != 0 &&
+	    !layers_find(&t->u, test->enters))
+		return;
+	n = expect_judge(t->img, view, d, arg, r, &why);
 	if (n)
-		compare(t, test, r, n, value, test->out.as != NULL);
+		compare(t, test, r, n, value, test->out.as != NULL, view);
 	else
 		diag_error(t->u.diags, test->span, "P050", "%s", why ? why : "out of memory");
 }
@@ -234,14 +329,32 @@ static void not_proved(struct tester *t, const struct ast_test *test, uint32_t r
 			  how ? "; " : "", how ? how : ""));
 }
 
+/* What one of the layers refuses is refused. */
+static bool no_call_in(struct tester *t, unsigned layer, uint32_t nr, const struct rcond *cond,
+		       uint32_t *rule, const char **how)
+{
+	const struct layer *l = &t->u.layers[layer];
+	struct rcall **calls = &t->calls[layer];
+
+	*how = "out of memory";
+	*rule = l->img.rule;
+	if (!*calls) {
+		*calls = arena_alloc(t->arena, IMG_CALLS * sizeof(**calls));
+		if (!*calls)
+			return false;
+		layers_collect(&t->u, layer, *calls);
+	}
+	return prove_no_call(&t->u, &(*calls)[nr], cond, !l->closed, rule, how);
+}
+
 static void prove_call(struct tester *t, const struct ast_test *test)
 {
 	const struct sys_desc *d = sysdesc_by_name(test->call->text);
 	struct ast_target target = {.span = test->call->span, .name = test->call->text};
 	const struct rcond *cond = NULL;
 	bool in[IMG_CALLS];
-	const char *how;
-	uint32_t rule = 0;
+	const char *how = NULL;
+	uint32_t rule = 0, set;
 
 	if (!d) {
 		resolve_target(&t->u, &target, in); /* reports it */
@@ -252,31 +365,32 @@ static void prove_call(struct tester *t, const struct ast_test *test)
 		if (!cond)
 			return;
 	}
-	if (!t->calls) {
-		t->calls = arena_alloc(t->arena, IMG_CALLS * sizeof(*t->calls));
-		if (!t->calls)
+	if (!layers_of(t, test, &set))
+		return;
+	for (unsigned i = t->u.nr_layers; i-- > 0;) /* the policy last: its grant is what is shown */
+		if ((set >> i & 1) && no_call_in(t, i, d->nr, cond, &rule, &how))
 			return;
-		rules_collect(&t->u, t->calls);
-	}
-	if (!prove_no_call(&t->u, &t->calls[d->nr], cond, &rule, &how))
-		not_proved(t, test, rule, how);
+	not_proved(t, test, rule, how);
 }
 
 static void prove_verb(struct tester *t, const struct ast_test *test)
 {
 	struct pattern under;
-	const char *how;
-	uint32_t rule;
+	const char *how = NULL;
+	uint32_t rule = 0, set;
 
-	if (!resolve_path(&t->u, test->path, true, &under))
+	if (!resolve_path(&t->u, test->path, true, &under) || !layers_of(t, test, &set))
 		return;
 	pattern_spread(&under);
-	if (!prove_no_verb(&t->u, t->img, test->verb, &under, &rule, &how))
-		not_proved(t, test, rule, how);
+	for (unsigned i = t->u.nr_layers; i-- > 0;)
+		if ((set >> i & 1) &&
+		    prove_no_verb(&t->u, t->img, i, test->verb, &under, &rule, &how))
+			return;
+	not_proved(t, test, rule, how);
 }
 
 /* Can any call that uses addresses this way be allowed at all? */
-static bool verb_reachable(struct tester *t, uint32_t nverb)
+static bool verb_reachable(struct tester *t, uint32_t view, uint32_t nverb)
 {
 	static const char *const calls[] = {"connect",	"sendto", "sendmsg",
 					    "sendmmsg", "bind",	  "listen"};
@@ -286,7 +400,7 @@ static bool verb_reachable(struct tester *t, uint32_t nverb)
 
 	for (size_t i = nverb == POL_NET_LISTEN ? 4 : 0; i < (nverb == POL_NET_LISTEN ? 6 : 4);
 	     i++) {
-		size_t n = expect_judge(t->img, 0, sysdesc_by_name(calls[i]), any, r, &why);
+		size_t n = expect_judge(t->img, view, sysdesc_by_name(calls[i]), any, r, &why);
 
 		for (size_t k = 0; k < n; k++)
 			if (r[k].v.action == POL_ALLOW)
@@ -299,13 +413,16 @@ static void prove_net(struct tester *t, const struct ast_test *test)
 {
 	struct pol_verdict v;
 	struct pol_addr addr;
-	uint32_t rule;
+	uint32_t rule = 0, view = 0, set;
 
-	if (!verb_reachable(t, test->nverb))
+	if (!layers_of(t, test, &set) || !view_of(t, test, &view) ||
+	    !verb_reachable(t, view, test->nverb))
 		return;
 	if (!strcmp(test->str->text, "any")) {
-		if (!prove_no_net(t->img, test->nverb, &rule))
-			not_proved(t, test, rule, NULL);
+		for (unsigned i = t->u.nr_layers; i-- > 0;)
+			if ((set >> i & 1) && prove_no_net(t->img, i, test->nverb, &rule))
+				return;
+		not_proved(t, test, rule, NULL);
 		return;
 	}
 	if (!expect_addr(test->str->text, &addr)) {
@@ -313,7 +430,7 @@ static void prove_net(struct tester *t, const struct ast_test *test)
 			   "an address to prove is \"any\", or like \"tcp 10.0.0.5:22\"");
 		return;
 	}
-	pol_eval_net(t->img, 0, test->nverb, &addr, &v);
+	pol_eval_net(t->img, view, test->nverb, &addr, &v);
 	if (v.action == POL_ALLOW)
 		not_proved(t, test, v.rule, NULL);
 }
@@ -346,6 +463,7 @@ static int run_all(struct tester *t, const struct pol_source *src, const struct 
 	t->u.main = ast;
 	img_build_init(&t->u.build);
 	resolve_init(&t->u, src->params, src->nr_params);
+	layers_init(&t->u);
 	for (const struct ast_test *test = ast->tests; test; test = test->next) {
 		run_test(t, test);
 		++*total;

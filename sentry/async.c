@@ -23,10 +23,12 @@ struct async {
 	int fd, hostfd;
 	int type, owner; /* F_OWNER_*; owner 0: nobody */
 	int sig;	 /* 0: SIGIO */
+	uint32_t view;	 /* of the policy: of who said whom to tell, or what */
 };
 
 struct notice { /* a signal that is to be sent */
 	int type, owner;
+	uint32_t view;
 	siginfo_t info;
 };
 
@@ -77,6 +79,7 @@ static unsigned collect(const struct async *not_of, struct notice *out)
 			if (as != not_of && as->owner) {
 				out[used].type = as->type;
 				out[used].owner = as->owner;
+				out[used].view = as->view;
 				fill_info(as, ev[i].events, &out[used++].info);
 			}
 			break;
@@ -85,14 +88,20 @@ static unsigned collect(const struct async *not_of, struct notice *out)
 	return used;
 }
 
-static void tell_group(int pgid, const siginfo_t *info)
+/* Who has less than the receiver cannot have signals sent to it, as by kill(2). */
+static bool may_tell(const struct notice *n, const struct proc *p)
+{
+	return !sandbox.image || pol_view_within(sandbox.image, atomic_load(&p->view), n->view);
+}
+
+static void tell_group(const struct notice *n)
 {
 	struct proc *p;
 
 	pthread_mutex_lock(&sandbox.lock);
 	list_for_each (p, &sandbox.procs, node)
-		if (p->pgid == pgid)
-			signal_send_proc(p, info);
+		if (p->pgid == n->owner && may_tell(n, p))
+			signal_send_proc(p, &n->info);
 	pthread_mutex_unlock(&sandbox.lock);
 }
 
@@ -102,17 +111,18 @@ static void tell(const struct notice *n)
 	struct task *t;
 
 	if (n->type == F_OWNER_PGRP) {
-		tell_group(n->owner, &n->info);
+		tell_group(n);
 	} else if (n->type == F_OWNER_TID) {
 		t = task_by_tid(n->owner);
-		if (t)
+		if (t && may_tell(n, t->proc))
 			signal_send_task(t, &n->info);
 		task_put(t);
 	} else {
 		p = proc_by_pid(n->owner);
 		if (!p)
 			return;
-		signal_send_proc(p, &n->info);
+		if (may_tell(n, p))
+			signal_send_proc(p, &n->info);
 		proc_put(p);
 	}
 }
@@ -251,6 +261,7 @@ static long set_owner(struct file *f, int type, int id)
 	if (as) {
 		as->type = type;
 		as->owner = id;
+		as->view = task_view(current);
 	}
 	pthread_mutex_unlock(&lock);
 	return as ? 0 : -ENOMEM;
@@ -264,8 +275,10 @@ static long set_signal(struct file *f, int sig)
 		return -EINVAL;
 	pthread_mutex_lock(&lock);
 	as = record(f);
-	if (as)
+	if (as) {
 		as->sig = sig;
+		as->view = task_view(current);
+	}
 	pthread_mutex_unlock(&lock);
 	return as ? 0 : -ENOMEM;
 }

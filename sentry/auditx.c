@@ -20,7 +20,7 @@ static void fill(struct task *t, struct audit_event *ev, uint32_t nr)
 	ev->exe = p->exe ? p->exe->path : NULL;
 	ev->nr = nr;
 	ev->ip = t->regs ? t->regs->rip : 0;
-	ev->phase = atomic_load(&sandbox.phase);
+	ev->view = task_view(t);
 }
 
 static void add_args(struct buf *b, const struct sysargs *a, const struct pol_addr *addr)
@@ -98,7 +98,7 @@ void auditx_file(struct task *t, const struct sysargs *a, const struct pol_verdi
 	files_event(t, a, v, verbs, f->path, NULL);
 }
 
-void auditx_exec(struct task *t, const char *path, const char *asked, uint32_t verbs,
+void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_program *prog,
 		 const struct pol_verdict *v)
 {
 	struct audit_arg_text text[SYS_MAX_ARGS] = {{.str = asked}};
@@ -111,7 +111,8 @@ void auditx_exec(struct task *t, const char *path, const char *asked, uint32_t v
 	fill(t, &ev, SYS_execve);
 	ev.verdict = *v;
 	ev.obj = AUDIT_OBJ_FILE;
-	ev.verbs = verbs;
+	ev.verbs = prog ? POL_V_START : POL_V_EXEC;
+	ev.prog = prog;
 	ev.path = path;
 	ev.asked = asked;
 	audit_args(&b, sysdesc_by_nr(SYS_execve), raw, text);

@@ -25,8 +25,9 @@ void auditx_path(struct task *t, const struct sysargs *a, const struct pol_verdi
 /* The files gate decided on what a descriptor or a mapping refers to. */
 void auditx_file(struct task *t, const struct sysargs *a, const struct pol_verdict *v,
 		 const struct file *f, uint32_t verbs);
-/* The files gate decided on a program or interpreter that sbx itself opens: recorded as execve's. */
-void auditx_exec(struct task *t, const char *path, const char *asked, uint32_t verbs,
+/* The exec gate decided on a program, or (prog NULL) the files gate on a program or interpreter that sbx
+ * itself opens: recorded as execve's. path is canonical. */
+void auditx_exec(struct task *t, const char *path, const char *asked, const struct pol_program *prog,
 		 const struct pol_verdict *v);
 /* The net gate decided on an address. */
 void auditx_net(struct task *t, const struct sysargs *a, const struct pol_verdict *v,

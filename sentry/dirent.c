@@ -27,7 +27,7 @@ bool dirent_hidden(const struct dirent_sink *s, const char *name)
 	memcpy(path, s->path, n);
 	path[n] = '/';
 	memcpy(path + n + 1, name, len + 1);
-	pol_eval_path(sandbox.image, s->phase, POL_V_STAT, path, n + 1 + len, &v);
+	pol_eval_path(sandbox.image, s->view, POL_V_STAT, path, n + 1 + len, &v);
 	return v.action == POL_DENY && v.value == ENOENT;
 }
 

@@ -18,7 +18,7 @@ struct dirent_sink {
 	bool overflow;	  /* an entry did not fit */
 	const char *path; /* canonical path of the directory, for `hide`; NULL: nothing is hidden */
 	size_t path_len;
-	uint32_t phase;
+	uint32_t view;
 };
 
 /* Does the policy hide this name of the sink's directory? A `hide` makes even stat answer ENOENT. */

@@ -61,7 +61,7 @@ static void call_gate(struct task *t, struct sysargs *a, struct pol_verdict *v)
 
 	for (i = 0; i < 6; i++)
 		call.arg[i] = a->raw[i];
-	if (pol_eval_call(sandbox.image, atomic_load(&sandbox.phase), &call, &env, v))
+	if (pol_eval_call(sandbox.image, task_view(t), &call, &env, v))
 		return;
 	*v = (struct pol_verdict){
 	    .action = POL_DENY,
@@ -125,8 +125,7 @@ static bool object_gates(struct task *t, struct sysargs *a, struct pol_verdict *
 	*err = net_call_prepare(t, a);
 	if (*err)
 		return false;
-	if (!a->net ||
-	    net_call_judge(sandbox.image, atomic_load(&sandbox.phase), a->net, v, &refused))
+	if (!a->net || net_call_judge(sandbox.image, task_view(t), a->net, v, &refused))
 		return true;
 	auditx_net(t, a, v, refused);
 	return false;
@@ -160,6 +159,12 @@ static long refuse(struct task *t, const struct sysargs *a, const struct pol_ver
 		terminate(a, v);
 		return -EPERM;
 	}
+}
+
+long sys_refuse(struct task *t, const struct sysargs *a, const struct pol_verdict *v)
+{
+	t->totals.allow--;
+	return refuse(t, a, v);
 }
 
 static long decide_and_run(struct task *t, struct sysargs *a)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "sentry/auditx.h"
+#include "sentry/domain.h"
 #include "sentry/file.h"
 #include "sentry/pidfd.h"
 #include "sentry/signal.h"
@@ -38,6 +39,8 @@ static void copy_identity(struct task *t, struct proc *p)
 	p->uid = o->uid;
 	p->gid = o->gid;
 	p->dumpable = o->dumpable;
+	atomic_store(&p->view, atomic_load(&o->view));
+	p->domain = domain_get(o->domain);
 	p->nice = o->nice;
 	atomic_store(&p->persona, atomic_load(&o->persona));
 	atomic_store(&p->oom_adj, atomic_load(&o->oom_adj));

@@ -59,7 +59,7 @@ static ssize_t read_at(void *arg, void *buf, size_t n, uint64_t off)
 static int script_argv(struct loading *l, const char *interp, const char *arg, const char *script)
 {
 	size_t rest = l->argv.n ? l->argv.n - 1 : 0, n = 0;
-	const char **v = arena_alloc(&l->arena, (rest + 4) * sizeof(*v));
+	const char **v = arena_alloc(&l->arena, (rest + 5) * sizeof(*v)); /* the last one stays NULL */
 
 	if (!v)
 		return -ENOMEM;
@@ -99,7 +99,7 @@ static int resolve_scripts(struct loading *l)
 		ret = script_argv(l, interp, arg, script);
 		if (ret < 0)
 			return ret;
-		ret = l->a->open_exec(l->a->open_arg, interp, true, &next);
+		ret = l->a->open_exec(l->a->open_arg, interp, l->argv.v, &next);
 		if (ret < 0)
 			return fail(l, -ret, "the script's interpreter cannot be opened");
 		file_put(l->exe);
@@ -182,7 +182,7 @@ static int load_interp(struct mm *mm, struct loading *l, const struct elf_image 
 
 	if (ret < 0)
 		return ret;
-	ret = l->a->open_exec(l->a->open_arg, path, false, &f);
+	ret = l->a->open_exec(l->a->open_arg, path, NULL, &f);
 	if (ret < 0)
 		return fail(l, -ret, "the program's interpreter (dynamic loader) cannot be opened");
 	ret = parse(l, f, &interp->img);

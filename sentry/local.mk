@@ -29,6 +29,7 @@ sentry_tasks = \
 	sentry/cputime.c \
 	sentry/decode.c sentry/decode.h \
 	sentry/dispatch.c \
+	sentry/domain.c sentry/domain.h \
 	sentry/fault.c \
 	sentry/fork.c \
 	sentry/futex.c sentry/futex.h \

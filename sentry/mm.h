@@ -125,6 +125,11 @@ void mm_print_maps(struct mm *mm, struct buf *out);
 void mm_print_smaps(struct mm *mm, struct buf *out);
 void mm_print_smaps_rollup(struct mm *mm, struct buf *out);
 
+/* Bytes of private memory that were made present (no lock is taken), and of those that the host holds; a
+ * page that several address spaces share counts in part. */
+uint64_t mm_present(struct mm *mm);
+uint64_t mm_private(struct mm *mm);
+
 /* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK in bytes, as set by the task's rlimits. */
 void mm_set_limits(struct mm *mm, uint64_t as, uint64_t data, uint64_t stack);
 
@@ -138,9 +143,9 @@ struct loader_args {
 	uint32_t uid, gid;
 	uint64_t hwcap2;
 	bool fixed; /* no random addresses; mm_fix_layout was called */
-	/* Opens an interpreter through the policy's exec verb; program: the one after "#!", which is a
-	 * program that is started, not PT_INTERP. 0 with *out referenced, or -errno. */
-	int (*open_exec)(void *arg, const char *path, bool program, struct file **out);
+	/* Opens an interpreter through the policy's exec verb; argv: of the one after "#!", which is a
+	 * program that is started, or NULL: PT_INTERP. 0 with *out referenced, or -errno. */
+	int (*open_exec)(void *arg, const char *path, const char *const *argv, struct file **out);
 	void *open_arg;
 };
 struct loader_result {

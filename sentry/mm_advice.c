@@ -219,6 +219,28 @@ static void vma_mincore(struct mm *mm, struct vma *v, uint64_t addr, uint64_t n,
 }
 
 /* Fills vec for up to n pages; how many were mapped, at least one, or -ENOMEM. */
+uint64_t mm_present(struct mm *mm)
+{
+	return __atomic_load_n(&mm->pages.pages, __ATOMIC_RELAXED) << PGPOOL_SHIFT;
+}
+
+uint64_t mm_private(struct mm *mm)
+{
+	uint8_t vec[1u << PGPOOL_MAX_ORDER];
+	struct pagemap_run r;
+	uint64_t i, bytes = 0;
+
+	pthread_mutex_lock(&mm->lock);
+	for (i = 0; pagemap_next_run(&mm->pages, i, 1ull << PAGEMAP_INDEX_BITS, &r); i = r.index + r.n) {
+		host_mincore((uint64_t)r.page << PGPOOL_SHIFT, r.n, vec);
+		for (uint32_t k = 0; k < r.n; k++)
+			if (vec[k] & 1)
+				bytes += PAGE_SIZE / pgpool_holders(r.page + k);
+	}
+	pthread_mutex_unlock(&mm->lock);
+	return bytes;
+}
+
 static int64_t mincore_chunk(struct mm *mm, uint64_t addr, uint64_t n, uint8_t *vec)
 {
 	struct vma *v;

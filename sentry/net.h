@@ -97,7 +97,7 @@ int net_call_prepare(struct task *t, struct sysargs *a);
  * refusal and *refused the address. A datagram socket's connect and send are as good as one
  * another: a verb that only the policy's default refuses is allowed when the other one is granted.
  */
-bool net_call_judge(const struct pol_image *img, uint32_t phase, const struct net_call *nc,
+bool net_call_judge(const struct pol_image *img, uint32_t view, const struct net_call *nc,
 		    struct pol_verdict *v, const struct net_target **refused);
 
 void net_call_release(struct sysargs *a);

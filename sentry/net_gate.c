@@ -312,27 +312,27 @@ hot_path int net_call_prepare(struct task *t, struct sysargs *a)
 	return err;
 }
 
-static bool judge(const struct pol_image *img, uint32_t phase, const struct net_target *tg,
+static bool judge(const struct pol_image *img, uint32_t view, const struct net_target *tg,
 		  struct pol_verdict *v)
 {
 	struct pol_verdict alt;
 
-	pol_eval_net(img, phase, tg->nverb, &tg->addr, v);
+	pol_eval_net(img, view, tg->nverb, &tg->addr, v);
 	if (v->action == POL_ALLOW)
 		return true;
 	if (!tg->alt_nverb || !(v->flags & POL_F_DEFAULT))
 		return false;
-	pol_eval_net(img, phase, tg->alt_nverb, &tg->addr, &alt);
+	pol_eval_net(img, view, tg->alt_nverb, &tg->addr, &alt);
 	if (alt.action == POL_ALLOW)
 		*v = alt;
 	return alt.action == POL_ALLOW;
 }
 
-bool net_call_judge(const struct pol_image *img, uint32_t phase, const struct net_call *nc,
+bool net_call_judge(const struct pol_image *img, uint32_t view, const struct net_call *nc,
 		    struct pol_verdict *v, const struct net_target **refused)
 {
 	for (unsigned i = 0; nc && i < nc->n; i++) {
-		if (nc->target[i].disconnect || judge(img, phase, &nc->target[i], v))
+		if (nc->target[i].disconnect || judge(img, view, &nc->target[i], v))
 			continue;
 		*refused = &nc->target[i];
 		return false;

@@ -28,7 +28,7 @@ static bool is_hidden(const struct watch *w, const char *name)
 	const struct dirent_sink s = {
 		.path = w->path,
 		.path_len = w->path ? strlen(w->path) : 0,
-		.phase = atomic_load(&sandbox.phase),
+		.view = task_view(current),
 	};
 
 	return dirent_hidden(&s, name);

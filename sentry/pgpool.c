@@ -391,6 +391,11 @@ bool pgpool_shared(uint32_t page)
 	return atomic_load(&pgpool.holders[page]) > 1;
 }
 
+uint32_t pgpool_holders(uint32_t page)
+{
+	return MAX(atomic_load(&pgpool.holders[page]), 1u);
+}
+
 void pgpool_put(uint32_t page, uint32_t n)
 {
 	uint32_t start = page, end = page + n;

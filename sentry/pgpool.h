@@ -43,6 +43,7 @@ uint32_t pgpool_refs(uint32_t page);
 void pgpool_share(uint32_t page, uint32_t n);
 void pgpool_leave(uint32_t page, uint32_t n);
 bool pgpool_shared(uint32_t page);
+uint32_t pgpool_holders(uint32_t page); /* at least 1 */
 
 /* Drops the contents of pages that stay allocated: they read as zero afterwards. */
 void pgpool_discard(uint32_t page, uint32_t n);

@@ -125,6 +125,8 @@ static long send_signal(struct task *t, struct proc *p, const struct sysargs *a)
 		return -EINVAL;
 	if (atomic_load(&p->gone))
 		return -ESRCH;
+	if (!proc_may_touch(t, p))
+		return -EPERM;
 	return sig ? signal_send_proc(p, &info) : 0;
 }
 

@@ -240,8 +240,8 @@ int platform_ctx_fpu_load(struct platform_ctx *ctx, const void *area);
 /* Array of PLATFORM_CONST_MAX values for tier 0. */
 int64_t *platform_ctx_consts(struct platform_ctx *ctx);
 
-/* Selects the phase whose verdict table tier 0 uses. */
-void platform_ctx_set_phase(struct platform_ctx *ctx, uint32_t phase);
+/* Selects the view of the policy (policy/eval.h) whose verdict table tier 0 uses. */
+void platform_ctx_set_view(struct platform_ctx *ctx, uint32_t view);
 
 /* Runs the app until its next event. The calling host thread owns ctx. */
 void platform_run(struct platform_ctx *ctx, struct platform_event *ev);

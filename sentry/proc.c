@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "sentry/domain.h"
 #include "sentry/file.h"
 #include "sentry/ipc.h"
 #include "sentry/job.h"
@@ -82,6 +83,7 @@ void proc_put(struct proc *p)
 	sighand_put(p->sighand); /* its queue may hold entries of timers */
 	timers_destroy(&p->timers);
 	release_resources(p);
+	domain_put(p->domain);
 	if (p->end_fd > 0)
 		close(p->end_fd);
 	if (p->cred_fd > 0)
@@ -103,6 +105,17 @@ struct proc *proc_by_pid(int pid)
 	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return found;
+}
+
+uint32_t task_view(const struct task *t)
+{
+	return t ? atomic_load(&t->proc->view) : 0;
+}
+
+bool proc_may_touch(const struct task *t, const struct proc *p)
+{
+	return !t || !sandbox.image ||
+	       pol_view_within(sandbox.image, atomic_load(&p->view), task_view(t));
 }
 
 static bool id_in_use(int id)
@@ -164,6 +177,7 @@ void proc_reap(struct proc *p)
 	if (p->zombie)
 		atomic_fetch_sub(&sandbox.nr_zombies, 1);
 	sandbox.reaped_cpu_ns += p->dead_cpu.exact;
+	domain_reaped(p);
 	list_del(&p->node);
 	list_del(&p->sibling);
 	p->parent = NULL;

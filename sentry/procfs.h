@@ -70,7 +70,10 @@ extern const struct pseudo_entry procfs_sys[];
  * process does. */
 int procfs_proc(const struct pseudo_key *k, struct proc **p);
 int procfs_task(const struct pseudo_key *k, struct task **t);
-/* Referenced address space or descriptor table of the process. */
+/* The same where only who may look into the process is answered: else -EACCES. */
+int procfs_private(const struct pseudo_key *k, struct proc **p);
+/* Referenced address space or descriptor table of the process, as procfs_private; _open: for everybody. */
+int procfs_mm_open(const struct pseudo_key *k, struct mm **mm);
 int procfs_mm(const struct pseudo_key *k, struct mm **mm);
 int procfs_fdtab(const struct pseudo_key *k, struct fdtab **tab);
 

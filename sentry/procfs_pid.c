@@ -25,10 +25,10 @@ int procfs_task(const struct pseudo_key *k, struct task **t)
 }
 
 /* What a process has until it ends, referenced: whichever is asked for. */
-static int parts(const struct pseudo_key *k, struct mm **mm, struct fdtab **tab)
+static int parts(const struct pseudo_key *k, bool open, struct mm **mm, struct fdtab **tab)
 {
 	struct proc *p;
-	int r = procfs_proc(k, &p);
+	int r = open ? procfs_proc(k, &p) : procfs_private(k, &p);
 
 	if (r)
 		return r;
@@ -42,14 +42,29 @@ static int parts(const struct pseudo_key *k, struct mm **mm, struct fdtab **tab)
 	return (mm && !*mm) || (tab && !*tab) ? -ESRCH : 0;
 }
 
+int procfs_private(const struct pseudo_key *k, struct proc **p)
+{
+	int r = procfs_proc(k, p);
+
+	if (r || proc_may_touch(current, *p))
+		return r;
+	proc_put(*p);
+	return -EACCES;
+}
+
 int procfs_mm(const struct pseudo_key *k, struct mm **mm)
 {
-	return parts(k, mm, NULL);
+	return parts(k, false, mm, NULL);
+}
+
+int procfs_mm_open(const struct pseudo_key *k, struct mm **mm)
+{
+	return parts(k, true, mm, NULL);
 }
 
 int procfs_fdtab(const struct pseudo_key *k, struct fdtab **tab)
 {
-	return parts(k, NULL, tab);
+	return parts(k, false, NULL, tab);
 }
 
 ssize_t procfs_text(const char *text, char *buf, size_t size)
@@ -121,7 +136,7 @@ static int show_range(struct mm *mm, uint64_t start, uint64_t end, struct buf *o
 static int show_cmdline(const struct pseudo_key *k, struct buf *out)
 {
 	struct mm *mm;
-	int r = procfs_mm(k, &mm);
+	int r = procfs_mm_open(k, &mm);
 
 	if (r && k->pid == 1)
 		buf_append(out, PROCFS_INIT, sizeof(PROCFS_INIT));
@@ -346,7 +361,7 @@ static int show_personality(const struct pseudo_key *k, struct buf *out)
 static ssize_t link_exe(const struct pseudo_key *k, char *buf, size_t size)
 {
 	struct proc *p;
-	ssize_t r = procfs_proc(k, &p);
+	ssize_t r = procfs_private(k, &p);
 
 	if (r)
 		return r;
@@ -360,7 +375,7 @@ static ssize_t link_exe(const struct pseudo_key *k, char *buf, size_t size)
 static int follow_exe(struct task *t, const struct pseudo_key *k, struct vnode **out)
 {
 	struct proc *p;
-	int r = procfs_proc(k, &p);
+	int r = procfs_private(k, &p);
 
 	if (r)
 		return r;
@@ -374,27 +389,27 @@ static int follow_exe(struct task *t, const struct pseudo_key *k, struct vnode *
 	return r;
 }
 
-static struct fsctx *fs_of(const struct pseudo_key *k)
+static int fs_of(const struct pseudo_key *k, struct fsctx **fs)
 {
-	struct fsctx *fs;
 	struct proc *p;
+	int r = procfs_private(k, &p);
 
-	if (procfs_proc(k, &p))
-		return NULL;
+	if (r)
+		return r;
 	pthread_mutex_lock(&p->lock);
-	fs = p->fs ? fsctx_get(p->fs) : NULL;
+	*fs = p->fs ? fsctx_get(p->fs) : NULL;
 	pthread_mutex_unlock(&p->lock);
 	proc_put(p);
-	return fs;
+	return *fs ? 0 : -ESRCH;
 }
 
 static ssize_t link_cwd(const struct pseudo_key *k, char *buf, size_t size)
 {
-	struct fsctx *fs = fs_of(k);
-	ssize_t r;
+	struct fsctx *fs;
+	ssize_t r = fs_of(k, &fs);
 
-	if (!fs)
-		return -ESRCH;
+	if (r)
+		return r;
 	pthread_mutex_lock(&fs->lock);
 	r = procfs_text(fs->cwd_path, buf, size);
 	pthread_mutex_unlock(&fs->lock);
@@ -404,10 +419,11 @@ static ssize_t link_cwd(const struct pseudo_key *k, char *buf, size_t size)
 
 static int follow_cwd(struct task *t, const struct pseudo_key *k, struct vnode **out)
 {
-	struct fsctx *fs = fs_of(k);
+	struct fsctx *fs;
+	int r = fs_of(k, &fs);
 
-	if (!fs)
-		return -ESRCH;
+	if (r)
+		return r;
 	pthread_mutex_lock(&fs->lock);
 	*out = vnode_get(fs->cwd);
 	pthread_mutex_unlock(&fs->lock);

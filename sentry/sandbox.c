@@ -14,6 +14,7 @@
 #include "base/fdx.h"
 #include "base/log.h"
 #include "sentry/async.h"
+#include "sentry/domain.h"
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
 #include "sentry/file.h"
@@ -276,9 +277,9 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 /* ---- the program ---- */
 
 /* The first program is the user's choice: `exec:` is about what it starts. */
-static int open_exec_cb(void *arg, const char *path, bool program, struct file **out)
+static int open_exec_cb(void *arg, const char *path, const char *const *argv, struct file **out)
 {
-	return vfs_open_exec(arg, path, false, out);
+	return vfs_open_exec(arg, path, out);
 }
 
 static const char *env_value(const char *const *envp, const char *name)
@@ -299,14 +300,14 @@ static int search_path(struct task *t, const struct sandbox_opts *o, char **path
 
 	if (strchr(o->program, '/')) {
 		*path = strdup(o->program);
-		return *path ? vfs_open_exec(t, *path, false, out) : -ENOMEM;
+		return *path ? vfs_open_exec(t, *path, out) : -ENOMEM;
 	}
 	for (dirs = dirs ? dirs : "/usr/bin:/bin"; dirs; dirs = *end ? end + 1 : NULL) {
 		end = strchrnul(dirs, ':');
 		if (asprintf(path, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "",
 			     o->program) < 0)
 			return -ENOMEM;
-		r = vfs_open_exec(t, *path, false, out);
+		r = vfs_open_exec(t, *path, out);
 		if (!r)
 			return 0;
 		free(*path);
@@ -499,7 +500,8 @@ static uint64_t check_limits(uint64_t now)
 	}
 	if (check_cpu(now, &next))
 		sandbox_end(128 + SIGKILL, "cpu time limit");
-	return next;
+	used = domain_check(now);
+	return MIN(next, used);
 }
 
 /* Timers and RLIMIT_CPU of every process; returns when to look again. */

@@ -67,4 +67,7 @@ struct file *sys_mm_executes(struct task *t, const struct sysargs *a);
  * (or leaves a restart for the signal code). */
 void sys_dispatch(struct task *t);
 
+/* For a handler with a gate of its own: what the verdict, which is not POL_ALLOW, makes of the call. */
+long sys_refuse(struct task *t, const struct sysargs *a, const struct pol_verdict *v);
+
 #endif

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/personality.h>
 #include "base/buf.h"
+#include "base/cleanup.h"
+#include "sentry/auditx.h"
+#include "sentry/domain.h"
 #include "sentry/futex.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
@@ -25,15 +28,48 @@ struct strings {
 };
 
 struct exec {
+	struct task *t;
+	const struct sysargs *a;
 	size_t left; /* of TOTAL_MAX */
 	struct strings argv, envp;
 	struct loader_result res;
 	struct mm *mm;
+	uint32_t view; /* of the policy: the program's */
+	struct domain *domain; /* the program's, referenced until it is taken over */
 };
 
-static int open_exec(void *arg, const char *path, bool program, struct file **out)
+/* ---- the exec gate ---- */
+
+/* May the program be started with these arguments, and under which rules? Those that were found so far
+ * decide: a script's interpreter is started by what the script may do. */
+static long judge_start(struct exec *x, const char *path, const char *asked, const char *const *argv)
 {
-	return vfs_open_exec(arg, path, program, out);
+	struct pol_program prog = {.path = path, .len = strlen(path), .argv = argv};
+	struct pol_verdict v;
+
+	if (!sandbox.image || !sandbox.config.has_exec)
+		return 0;
+	while (argv[prog.argc])
+		prog.argc++;
+	pol_eval_exec(sandbox.image, x->view, &prog, &v, &x->view);
+	auditx_exec(x->t, path, asked, &prog, &v);
+	return v.action == POL_ALLOW ? 0 : sys_refuse(x->t, x->a, &v);
+}
+
+static int open_exec(void *arg, const char *path, const char *const *argv, struct file **out)
+{
+	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
+	struct exec *x = arg;
+	int r = v ? vfs_find_exec(x->t, path, v) : -ENOMEM;
+
+	if (r)
+		return r;
+	if (argv)
+		r = (int)judge_start(x, v->path, path, argv);
+	if (!r)
+		r = vfs_open_program(x->t, v, out);
+	vpath_release(v);
+	return r;
 }
 
 /* ---- arguments ---- */
@@ -119,7 +155,7 @@ static int load(struct task *t, struct exec *x, struct file *exe, const char *pa
 		.gid = p->gid,
 		.hwcap2 = platform_hwcap2(sandbox.platform),
 		.open_exec = open_exec,
-		.open_arg = t,
+		.open_arg = x,
 		.fixed = p->persona & ADDR_NO_RANDOMIZE,
 	};
 	int r = mm_create(sandbox.platform, &x->mm);
@@ -131,6 +167,11 @@ static int load(struct task *t, struct exec *x, struct file *exe, const char *pa
 	mm_set_limits(x->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
 		      p->rlim[RLIMIT_STACK].rlim_cur);
 	r = loader_exec(x->mm, &la, &x->res, NULL);
+	if (!r) {
+		r = domain_enter(p, x->view, &x->domain);
+		if (r)
+			file_put(x->res.exe);
+	}
 	if (r) {
 		mm_put(x->mm);
 		x->mm = NULL;
@@ -216,6 +257,8 @@ static void take_over(struct task *t, struct exec *x)
 	struct file *old_exe = p->exe;
 
 	platform_ctx_set_as(t->ctx, mm_as(x->mm));
+	platform_ctx_set_view(t->ctx, x->view);
+	domain_take_over(p, &x->domain);
 	pthread_mutex_lock(&p->lock);
 	p->mm = x->mm;
 	p->exe = x->res.exe;
@@ -223,6 +266,7 @@ static void take_over(struct task *t, struct exec *x)
 	memcpy(t->comm, x->res.comm, sizeof(t->comm));
 	p->dumpable = true;
 	p->did_exec = true;
+	atomic_store(&p->view, x->view);
 	if (p->exit_signal)
 		p->exit_signal = SIGCHLD;
 	t->tid = p->pid; /* whichever thread called execve is the leader now */
@@ -255,6 +299,8 @@ static long run_exec(struct task *t, struct sysargs *a, struct exec *x, uint64_t
 	if (!r)
 		r = copy_strings(t, x, envp, &x->envp);
 	if (!r)
+		r = (int)judge_start(x, a->path[0].v->path, path, x->argv.v);
+	if (!r)
 		r = vfs_open_program(t, a->path[0].v, &exe);
 	if (r)
 		return r;
@@ -277,11 +323,17 @@ static long run_exec(struct task *t, struct sysargs *a, struct exec *x, uint64_t
 
 static long do_exec(struct task *t, struct sysargs *a, uint64_t argv, uint64_t envp)
 {
-	struct exec x = {.left = TOTAL_MAX, .argv.text = BUF_INIT, .envp.text = BUF_INIT};
+	struct exec x = {.t = t,
+			 .a = a,
+			 .left = TOTAL_MAX,
+			 .argv.text = BUF_INIT,
+			 .envp.text = BUF_INIT,
+			 .view = task_view(t)};
 	long r = run_exec(t, a, &x, argv, envp);
 
 	if (x.mm)
 		mm_put(x.mm);
+	domain_put(x.domain);
 	free_strings(&x.argv);
 	free_strings(&x.envp);
 	return r;

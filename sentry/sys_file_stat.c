@@ -210,7 +210,7 @@ static long do_getdents(struct task *t, struct sysargs *a, bool legacy)
 	size_t cap = MIN((size_t)A_UINT(a, 2), (size_t)DIRENT_BUF_MAX);
 	cleanup_free uint8_t *buf = NULL;
 	char path[PATH_MAX];
-	struct dirent_sink sink = {.cap = cap, .legacy = legacy, .phase = sandbox.phase};
+	struct dirent_sink sink = {.cap = cap, .legacy = legacy, .view = task_view(t)};
 	int r;
 
 	if (!f || f->flags & O_PATH)

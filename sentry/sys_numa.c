@@ -208,6 +208,7 @@ long sys_move_pages(struct task *t, struct sysargs *a)
 {
 	struct proc *p = A_INT(a, 0) ? proc_by_pid(A_INT(a, 0)) : proc_get(t->proc);
 	struct mm *mm = NULL;
+	bool may = !p || proc_may_touch(t, p);
 	uint64_t i;
 	long r = 0;
 
@@ -219,7 +220,7 @@ long sys_move_pages(struct task *t, struct sysargs *a)
 	proc_put(p);
 	if (A_INT(a, 5) & ~(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
 		r = -EINVAL;
-	else if (A_INT(a, 5) & MPOL_MF_MOVE_ALL)
+	else if ((A_INT(a, 5) & MPOL_MF_MOVE_ALL) || !may)
 		r = -EPERM;
 	else if (!mm)
 		r = -ESRCH;

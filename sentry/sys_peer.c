@@ -14,10 +14,11 @@
 #define MADV_COLLAPSE 25
 #endif
 
-/* May t look into p? As ptrace(2) says, without capabilities. */
+/* May t look into p? As ptrace(2) says, without capabilities; and not where the policy gives p more. */
 static bool may_access(const struct task *t, const struct proc *p)
 {
-	return p == t->proc || (p->dumpable && p->uid == t->proc->uid && p->gid == t->proc->gid);
+	return p == t->proc || (p->dumpable && p->uid == t->proc->uid && p->gid == t->proc->gid &&
+				proc_may_touch(t, p));
 }
 
 /* The address space of the process that pid names, referenced. 0, -ESRCH or -EPERM. */

@@ -84,6 +84,8 @@ static int get_nice(struct each *e, struct task *o)
 
 static int set_nice(struct each *e, struct task *o)
 {
+	if (!proc_may_touch(e->t, o->proc))
+		return -EPERM;
 	if (e->value < o->nice && !sched_can_nice(o, e->value))
 		return -EACCES;
 	sched_set_nice(o, e->value);

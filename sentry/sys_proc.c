@@ -326,7 +326,9 @@ long sys_prlimit64(struct task *t, struct sysargs *a)
 
 	if (!o)
 		return -ESRCH;
-	r = do_prlimit(t, o->proc, A_UINT(a, 1), a->raw[2], a->raw[3]);
+	r = -EPERM;
+	if (proc_may_touch(t, o->proc))
+		r = do_prlimit(t, o->proc, A_UINT(a, 1), a->raw[2], a->raw[3]);
 	task_put(o);
 	return r;
 }

@@ -81,6 +81,10 @@ long sys_sched_setaffinity(struct task *t, struct sysargs *a)
 	o = A_INT(a, 0) < 0 ? NULL : target(t, A_INT(a, 0));
 	if (!o)
 		return -ESRCH;
+	if (!proc_may_touch(t, o->proc)) {
+		task_put(o);
+		return -EPERM;
+	}
 	memcpy(o->cpus, want, sizeof(o->cpus));
 	/* The host's numbers are the app's unless the policy set a number of processors. */
 	if (!sandbox.config.cpus && o->host_tid)
@@ -149,8 +153,10 @@ bool sched_can_nice(struct task *o, int nice)
 	return (rlim_t)(20 - nice) <= o->proc->rlim[RLIMIT_NICE].rlim_cur;
 }
 
-static int may_change(struct task *o, const struct wish *w)
+static int may_change(struct task *t, struct task *o, const struct wish *w)
 {
+	if (!proc_may_touch(t, o->proc))
+		return -EPERM;
 	if (is_realtime(w->policy) || w->policy == POLICY_DEADLINE)
 		return -EPERM; /* nobody has a right to real time in here */
 	if (w->set_nice && w->nice < o->nice && !sched_can_nice(o, w->nice))
@@ -161,7 +167,7 @@ static int may_change(struct task *o, const struct wish *w)
 }
 
 /* o: NULL is process 1, which is not the app's. */
-static int change(struct task *o, const struct wish *w)
+static int change(struct task *t, struct task *o, const struct wish *w)
 {
 	int r;
 
@@ -169,7 +175,7 @@ static int change(struct task *o, const struct wish *w)
 		return -EINVAL;
 	if (w->prio < 0 || w->prio > 99 || (is_realtime(w->policy) != (w->prio != 0)))
 		return -EINVAL;
-	r = o ? may_change(o, w) : -EPERM;
+	r = o ? may_change(t, o, w) : -EPERM;
 	if (r)
 		return r;
 	o->sched_policy = w->policy;
@@ -207,7 +213,7 @@ static long set_scheduler(struct task *t, int pid, int policy, uint64_t param)
 		w.policy &= ~SCHED_RESET_ON_FORK;
 		w.reset_on_fork = true;
 	}
-	r = change(o, &w);
+	r = change(t, o, &w);
 	task_put(o);
 	return r;
 }
@@ -297,7 +303,7 @@ long sys_sched_setattr(struct task *t, struct sysargs *a)
 	w.nice = MAX(-20, MIN(19, at.nice));
 	w.set_nice = !(at.flags & KEEP_PARAMS) && (w.policy == SCHED_OTHER || w.policy == SCHED_BATCH);
 	w.reset_on_fork = at.flags & RESET_ON_FORK;
-	r = at.flags & ~(uint64_t)KNOWN_FLAGS ? -EINVAL : change(o, &w);
+	r = at.flags & ~(uint64_t)KNOWN_FLAGS ? -EINVAL : change(t, o, &w);
 	task_put(o);
 	return r;
 }

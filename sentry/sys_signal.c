@@ -193,8 +193,16 @@ static siginfo_t user_info(const struct task *t, int sig, int code)
 	return info;
 }
 
-static int kill_one(struct proc *p, int sig, const siginfo_t *info)
+/* As Linux, SIGCONT goes to every process of the session. */
+static bool may_signal(const struct task *t, const struct proc *p, int sig)
 {
+	return proc_may_touch(t, p) || (sig == SIGCONT && p->sid == t->proc->sid);
+}
+
+static int kill_one(const struct task *t, struct proc *p, int sig, const siginfo_t *info)
+{
+	if (!may_signal(t, p, sig))
+		return -EPERM;
 	return sig ? signal_send_proc(p, info) : 0;
 }
 
@@ -210,14 +218,16 @@ static long kill_many(struct task *t, int pid, int sig, const siginfo_t *info)
 {
 	struct proc *p;
 	long r = -ESRCH;
+	int one;
 
 	/* All at once: a process of the group that forks meanwhile sees the signal, or its child does. */
 	pthread_mutex_lock(&sandbox.lock);
 	list_for_each (p, &sandbox.procs, node) {
 		if (!kill_matches(t, p, pid))
 			continue;
-		kill_one(p, sig, info);
-		r = 0;
+		one = kill_one(t, p, sig, info);
+		if (r)
+			r = one == -EPERM ? -EPERM : 0;
 	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return r;
@@ -237,7 +247,7 @@ long sys_kill(struct task *t, struct sysargs *a)
 	p = proc_by_pid(pid);
 	if (!p)
 		return pid == 1 ? -EPERM : -ESRCH; /* 1: sbx itself */
-	r = kill_one(p, sig, &info);
+	r = kill_one(t, p, sig, &info);
 	proc_put(p);
 	return r;
 }
@@ -255,6 +265,8 @@ static long send_thread(struct task *t, int tgid, int tid, int sig, const siginf
 		return -ESRCH;
 	if (tgid && target->proc->pid != tgid)
 		r = -ESRCH;
+	else if (!may_signal(t, target->proc, sig))
+		r = -EPERM;
 	else if (sig)
 		r = signal_send_task(target, info);
 	task_put(target);
@@ -302,7 +314,7 @@ long sys_rt_sigqueueinfo(struct task *t, struct sysargs *a)
 	p = proc_by_pid(pid);
 	if (!p)
 		return pid == 1 ? -EPERM : -ESRCH;
-	r = kill_one(p, sig, &info);
+	r = kill_one(t, p, sig, &info);
 	proc_put(p);
 	return r;
 }

@@ -185,11 +185,15 @@ long sys_get_robust_list(struct task *t, struct sysargs *a)
 {
 	struct task *o = A_INT(a, 0) ? task_by_tid(A_INT(a, 0)) : task_get(t);
 	uint64_t head, len = 24;
+	bool may;
 
 	if (!o)
 		return -ESRCH;
 	head = o->robust_list;
+	may = proc_may_touch(t, o->proc);
 	task_put(o);
+	if (!may)
+		return -EPERM;
 	if (gmem_write(t->proc->mm, A_PTR(a, 2), &len, sizeof(len)) ||
 	    gmem_write(t->proc->mm, A_PTR(a, 1), &head, sizeof(head)))
 		return -EFAULT;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "sentry/decode.h"
+#include "sentry/domain.h"
 #include "sentry/file.h"
 #include "sentry/futex.h"
 #include "sentry/signal.h"
@@ -132,8 +133,12 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	struct task *t;
 
 	*err = -EAGAIN;
-	if (!count_task(p))
+	if (!domain_add_task(p->domain))
 		return NULL;
+	if (!count_task(p)) {
+		domain_remove_task(p->domain);
+		return NULL;
+	}
 	*err = -ENOMEM;
 	t = calloc(1, sizeof(*t));
 	if (!t)
@@ -151,7 +156,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	if (*err)
 		goto fail;
 	t->regs = platform_ctx_regs(t->ctx);
-	platform_ctx_set_phase(t->ctx, atomic_load(&sandbox.phase));
+	platform_ctx_set_view(t->ctx, atomic_load(&p->view));
 	pthread_mutex_lock(&sandbox.lock);
 	t->tid = task_new_tid();
 	pthread_mutex_unlock(&sandbox.lock);
@@ -168,6 +173,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 fail:
 	task_put(t);
 uncount:
+	domain_remove_task(p->domain);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	return NULL;
 }
@@ -196,6 +202,7 @@ static bool unlink_task(struct task *t)
 void task_discard(struct task *t)
 {
 	t->exiting = true;
+	domain_remove_task(t->proc->domain);
 	unlink_task(t);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	task_put(t);
@@ -242,6 +249,7 @@ static void task_exit(struct task *t)
 	}
 	timers_task_exit(t);
 	add_counters(t);
+	domain_remove_task(p->domain); /* before execve of another thread may change it */
 	last = unlink_task(t);
 	if (last)
 		proc_ended(p);

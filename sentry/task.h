@@ -19,6 +19,7 @@ struct fdtab;
 struct file;
 struct fsctx;
 struct job_tty; /* sentry/job.h */
+struct domain;	     /* sentry/domain.h: limits of programs: */
 struct signal_state; /* sentry/signal.h: per task */
 struct sighand;	     /* sentry/signal.h: per process */
 struct posix_timers; /* sentry/timer.c: per process */
@@ -29,7 +30,6 @@ struct sandbox {
 	const struct pol_image *image;
 	struct pol_config config;
 	struct audit_log *audit; /* NULL: no log was asked for */
-	_Atomic uint32_t phase;
 	/* Guards the processes' relations: procs, next_pid, and of each process parent, children,
 	 * pgid, sid and what wait4 reports. Comes before proc.lock. */
 	pthread_mutex_t lock;
@@ -101,6 +101,8 @@ struct proc { /* thread group */
 	atomic_bool exiting; /* exit_group or a fatal signal is under way */
 	int exit_code;	     /* wait status format */
 	struct rlimit rlim[RLIM_NLIMITS];
+	_Atomic uint32_t view; /* of the policy: its programs: that this process entered */
+	struct domain *domain; /* with limits of theirs, or NULL; changed by execve, when alone */
 	uint32_t uid, gid;
 	uint64_t start_ns; /* CLOCK_BOOTTIME at start */
 	bool dumpable;
@@ -207,6 +209,12 @@ void proc_stop_wait(struct task *t);
 void proc_continue(struct proc *p);
 /* Is p's process group one that nobody could continue if a terminal's signal stopped it? */
 bool proc_group_orphaned(struct proc *p);
+
+/* The view of the policy that a thread's process has; NULL: the policy itself. */
+uint32_t task_view(const struct task *t);
+/* May t look into p, send it signals and change it? Not where p has rights that t has not: a process of a
+ * program's section would get out of it that way. */
+bool proc_may_touch(const struct task *t, const struct proc *p);
 
 /* New process or thread as clone(2) says; the new id or -errno. */
 int proc_fork(struct task *t, const struct clone_req *r);

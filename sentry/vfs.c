@@ -333,12 +333,14 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 
 void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v)
 {
-	pol_eval_path(sandbox.image, atomic_load(&sandbox.phase), verbs, path, len, v);
+	pol_eval_path(sandbox.image, task_view(current), verbs, path, len, v);
 }
 
 uint32_t vfs_verbs(const char *path, size_t len)
 {
-	return pol_path_verbs(sandbox.image, atomic_load(&sandbox.phase), path, len);
+	uint32_t verbs = pol_path_verbs(sandbox.image, task_view(current), path, len);
+
+	return sandbox.config.has_exec ? verbs : verbs & POL_V_ALL;
 }
 
 static const char *fstype_name(const struct vnode *n)
@@ -584,26 +586,29 @@ int vfs_open_program(struct task *t, const struct vpath *v, struct file **out)
 	return r ? r : vfs_open(t, v->node, v->path, O_RDONLY, out);
 }
 
-int vfs_open_exec(struct task *t, const char *path, bool program, struct file **out)
+int vfs_find_exec(struct task *t, const char *path, struct vpath *v)
+{
+	struct pol_verdict verdict = {.action = POL_ALLOW};
+	int r = vfs_resolve(t, AT_FDCWD, path, 0, v);
+
+	if (r || !sandbox.image)
+		return r;
+	vfs_judge(v->path, v->path_len, POL_V_EXEC, &verdict);
+	auditx_exec(t, v->path, path, NULL, &verdict);
+	if (verdict.action == POL_ALLOW)
+		return 0;
+	vpath_release(v);
+	return verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
+}
+
+int vfs_open_exec(struct task *t, const char *path, struct file **out)
 {
 	cleanup_free struct vpath *v = calloc(1, sizeof(*v));
-	struct pol_verdict verdict = {.action = POL_ALLOW};
-	uint32_t verbs = POL_V_EXEC | (program && sandbox.config.has_exec ? POL_V_START : 0);
-	int r;
+	int r = v ? vfs_find_exec(t, path, v) : -ENOMEM;
 
-	if (!v)
-		return -ENOMEM;
-	r = vfs_resolve(t, AT_FDCWD, path, 0, v);
 	if (r)
 		return r;
-	if (sandbox.image) {
-		vfs_judge(v->path, v->path_len, verbs, &verdict);
-		auditx_exec(t, v->path, path, verbs, &verdict);
-	}
-	if (verdict.action != POL_ALLOW)
-		r = verdict.action == POL_DENY ? -(int)verdict.value : -EACCES;
-	else
-		r = vfs_open_program(t, v, out);
+	r = vfs_open_program(t, v, out);
 	vpath_release(v);
 	return r;
 }

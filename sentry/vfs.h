@@ -189,14 +189,16 @@ int vfs_role_check(enum path_role role, const struct sysargs *a);
 unsigned vfs_role_flags(enum path_role role, const struct sysargs *a);
 uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const struct vpath *p);
 
-/* The files gate on a canonical path, in the phase that the sandbox is in. */
+/* The files gate on a canonical path, as the calling thread's process sees the policy. */
 void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v);
 /* All verbs that the path has, in the same way. */
 uint32_t vfs_verbs(const char *path, size_t len);
 
-/* Opens a program (which `exec:` must let start, too) or a program's interpreter: canonical path judged
- * with verb exec. */
-int vfs_open_exec(struct task *t, const char *path, bool program, struct file **out);
+/* Resolves the name of a program or interpreter and judges its canonical path with verb exec. 0, with *v to
+ * be released, or -errno. */
+int vfs_find_exec(struct task *t, const char *path, struct vpath *v);
+/* The same, and opens it. */
+int vfs_open_exec(struct task *t, const char *path, struct file **out);
 
 /* Opens the program that a path argument resolved to and that was judged, for execve. */
 int vfs_open_program(struct task *t, const struct vpath *v, struct file **out);

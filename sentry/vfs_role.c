@@ -307,7 +307,7 @@ uint32_t vfs_role_verbs(enum path_role role, const struct sysargs *a, const stru
 	case PATH_access:
 		return access_verbs(a, p);
 	case PATH_exec:
-		return POL_V_EXEC | (sandbox.config.has_exec ? POL_V_START : 0);
+		return POL_V_EXEC; /* exec: is asked when the arguments are there */
 	case PATH_mkdir:
 	case PATH_mknod:
 	case PATH_symlink:

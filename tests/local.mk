@@ -48,6 +48,7 @@ guest_tests = \
 	tests/guest/net_tcp \
 	tests/guest/net_udp \
 	tests/guest/net_unix \
+	tests/guest/domains \
 	tests/guest/outside \
 	tests/guest/peers \
 	tests/guest/pidfd \
@@ -186,7 +187,7 @@ big_tests = \
 	tests/programs/runtimes.t \
 	tests/programs/scale.t \
 	tests/programs/servers.t
-kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
+kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -218,9 +219,9 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs) bench/scale
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
+EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/domains.pol tests/guest/domains.expect tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py tests/programs/cluster.js
-dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
+dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs KVM, once more in a virtual machine that emulates AMD's.

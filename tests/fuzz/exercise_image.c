@@ -56,18 +56,45 @@ static void use_calls(const struct pol_image *img)
 	}
 }
 
+static void use_program(const struct pol_image *img, const char *path, size_t len)
+{
+	static const char *const argv[] = {"git", "log", "", "--x=1", "abcabcabc"};
+	struct pol_program prog = {.path = path, .len = len, .argv = argv};
+	struct pol_verdict v;
+	struct pol_near near;
+	char name[64];
+
+	for (uint32_t view = 0; view < 8; view++) {
+		uint32_t next = view;
+
+		prog.argc = view % 6;
+		pol_eval_exec(img, view, &prog, &v, &next);
+		check_verdict(img, &v);
+		if (v.action == POL_ALLOW && !pol_view_within(img, next, view))
+			abort();
+		pol_near_exec(img, view, &prog, &near);
+		pol_view_name(img, view, name, sizeof(name));
+		if (!memchr(name, 0, sizeof(name)))
+			abort();
+	}
+}
+
 static void use_path(const struct pol_image *img, const char *path, size_t len)
 {
 	struct pol_verdict v;
 	struct pol_near near;
 
 	for (uint32_t verb = 1; verb <= POL_V_ALL; verb <<= 1) {
-		pol_eval_path(img, 0, verb, path, len, &v);
-		check_verdict(img, &v);
-		if ((v.action == POL_ALLOW) != !(verb & ~pol_path_verbs(img, 0, path, len)))
-			abort();
+		for (uint32_t view = 0; view < 4; view++) {
+			pol_eval_path(img, view, verb, path, len, &v);
+			check_verdict(img, &v);
+			if ((v.action == POL_ALLOW) !=
+			    !(verb & ~pol_path_verbs(img, view, path, len)))
+				abort();
+		}
 	}
-	if (pol_near_path(img, POL_V_READ | POL_V_WRITE, path, len, &near) &&
+	use_program(img, path, len);
+	if (pol_near_path(img, 1, POL_V_READ | POL_V_WRITE, path, len, &near) &&
 	    !memchr(near.why, 0, sizeof(near.why)))
 		abort();
 }
@@ -88,9 +115,9 @@ static void use_objects(const struct pol_image *img)
 		a.ip[0] = (uint8_t)(i * 10);
 		a.path = a.proto == POL_PROTO_UNIX ? "/run/x" : NULL;
 		a.path_len = a.path ? 6 : 0;
-		pol_eval_net(img, 0, 1 + i / 3 % 3, &a, &v);
+		pol_eval_net(img, i % 3, 1 + i / 3 % 3, &a, &v);
 		check_verdict(img, &v);
-		pol_near_net(img, 1 + i / 3 % 3, &a, &near);
+		pol_near_net(img, i % 3, 1 + i / 3 % 3, &a, &near);
 	}
 }
 

@@ -85,13 +85,13 @@ static const struct pol_image *build(void)
 	uint32_t nr, program;
 
 	img_build_init(&b);
-	b.head.nr_phases = 1;
 	b.head.dflt = deny;
 	b.head.unknown = deny;
 	b.head.unknown.gate = POL_GATE_UNKNOWN;
 	b.head.unknown.value = ENOSYS;
 	for (nr = 0; nr < 16; nr++)
 		img_build_rule(&b, &rule);
+	img_build_plain(&b);
 	program = img_build_insn(&b, &test);
 	ret.a = img_build_verdict(&b, &deny);
 	img_build_insn(&b, &ret);

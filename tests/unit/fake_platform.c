@@ -317,7 +317,7 @@ int64_t *platform_ctx_consts(struct platform_ctx *ctx)
 	return ctx->consts;
 }
 
-void platform_ctx_set_phase(struct platform_ctx *ctx, uint32_t phase)
+void platform_ctx_set_view(struct platform_ctx *ctx, uint32_t view)
 {
 }
 

@@ -309,16 +309,17 @@ static void put_rules(struct buf *b, const bool *used)
 	put_nevers(b);
 }
 
-static void put_files(struct buf *b)
+static void put_files(struct buf *b, const char *indent)
 {
 	static const char *const verbs[] = {"read",   "list",	"stat", "write", "append",
 					    "create", "delete", "exec", "link",	 "connect"};
 	unsigned n = 1 + pick(6);
 
-	buf_puts(b, "files: |\n");
+	buf_printf(b, "%sfiles: |\n", indent);
 	for (unsigned i = 0; i < n; i++) {
-		unsigned form = pick(10);
+		unsigned form = pick(*indent ? 9 : 10); /* a program has no scratch */
 
+		buf_puts(b, indent);
 		if (form < 6)
 			buf_printf(b, "  %s,%s %s %s%s\n", PICK(verbs), "read", PICK(patterns),
 				   PICK(patterns), notes());
@@ -334,16 +335,52 @@ static void put_files(struct buf *b)
 	}
 }
 
-static void put_exec(struct buf *b)
+static const char *const words[] = {"git", "log", "push", "-c", "--help", "", "x", "a*b", "--x=1"};
+static const char *const word_patterns[] = {"*", "-*", "l*g", "--*=*", "log", "*x*", "a\\\\*b", "**"};
+
+static void put_argv(struct buf *b)
 {
+	static const char *const cmps[] = {"==", "!=", "<", "<=", ">", ">="};
+	unsigned n = 1 + pick(2);
+
+	for (unsigned i = 0; i < n; i++) {
+		buf_puts(b, i ? " and " : " ");
+		if (chance(20)) {
+			buf_printf(b, "argc %s %u", PICK(cmps), 1 + pick(4));
+			continue;
+		}
+		buf_printf(b, "argv[%u%s] ", pick(4), chance(30) ? ".." : "");
+		if (chance(30))
+			buf_printf(b, "%s \"%s\"", chance(50) ? "==" : "!=", PICK(words));
+		else if (chance(50))
+			buf_printf(b, "%sin {\"%s\", \"%s\"}", chance(30) ? "not " : "",
+				   PICK(words), PICK(words));
+		else
+			buf_printf(b, "%smatches \"%s\"", chance(30) ? "not " : "",
+				   PICK(word_patterns));
+	}
+}
+
+static void put_exec(struct buf *b, const char *indent, unsigned programs)
+{
+	static const char *const names[] = {"tool", "other", "third"};
 	unsigned n = 1 + pick(5);
 
-	buf_puts(b, "exec: |\n");
+	buf_printf(b, "%sexec: |\n", indent);
 	for (unsigned i = 0; i < n; i++) {
-		if (chance(65))
-			buf_printf(b, "  run %s %s as self%s\n", PICK(patterns), PICK(patterns), notes());
-		else
+		const char *as = programs && chance(60) ? names[pick(programs)] : "self";
+
+		buf_puts(b, indent);
+		if (!chance(65)) {
 			buf_printf(b, "  deny %s%s\n", PICK(patterns), chance(50) ? " as EIO" : "");
+			continue;
+		}
+		buf_printf(b, "  run %s", PICK(patterns));
+		if (programs && chance(50))
+			put_argv(b);
+		else if (chance(50))
+			buf_printf(b, " %s", PICK(patterns));
+		buf_printf(b, " as %s%s\n", as, notes());
 	}
 }
 
@@ -368,15 +405,55 @@ static const char *const nets[] = {
     "tcp 127.0.0.1:${port}",
 };
 
-static void put_net(struct buf *b)
+static void put_net(struct buf *b, const char *indent)
 {
 	static const char *const verbs[] = {"connect", "listen", "send"};
 	unsigned n = 1 + pick(6);
 
-	buf_puts(b, "net: |\n");
+	buf_printf(b, "%snet: |\n", indent);
 	for (unsigned i = 0; i < n; i++)
-		buf_printf(b, "  %s%s %s%s\n", chance(30) ? "deny " : "", PICK(verbs), PICK(nets),
-			   chance(20) ? " audit" : "");
+		buf_printf(b, "%s  %s%s %s%s\n", indent, chance(30) ? "deny " : "", PICK(verbs),
+			   PICK(nets), chance(20) ? " audit" : "");
+}
+
+/* Rules of a program: mostly refusals, so that few of them are more than the policy has. */
+static void put_program_rules(struct buf *b)
+{
+	static const char *const verdicts[] = {"deny", "deny", "deny", "terminate", "never"};
+
+	buf_puts(b, "    rules: |\n");
+	if (chance(40))
+		for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
+			if (chance(60))
+				buf_printf(b, "      allow @%s%s\n", groups[g], notes());
+	for (unsigned n = 1 + pick(4); n > 0; n--) {
+		const struct sys_desc *d = sysdesc_by_name(PICK(calls));
+
+		buf_printf(b, "      %s %s", PICK(verdicts), d->name);
+		if (testable(d) && chance(60)) {
+			buf_puts(b, " if ");
+			put_cond(b, d, 1);
+		}
+		buf_puts(b, "\n");
+	}
+}
+
+static void put_programs(struct buf *b, unsigned programs)
+{
+	static const char *const names[] = {"tool", "other", "third"};
+
+	buf_puts(b, "programs:\n");
+	for (unsigned i = 0; i < programs; i++) {
+		buf_printf(b, "  %s:\n    limits: {processes: 5}\n", names[i]);
+		if (chance(50))
+			put_files(b, "    ");
+		if (chance(40))
+			put_net(b, "    ");
+		if (chance(40))
+			put_exec(b, "    ", programs);
+		if (chance(60))
+			put_program_rules(b);
+	}
 }
 
 char random_policy_dir[RANDOM_DIR_SIZE] = "/tmp/sbx-diff-XXXXXX";
@@ -399,9 +476,9 @@ static void make_used(bool *used)
 
 	buf_puts(&b, "sbx: 1\n");
 	if (chance(50))
-		put_files(&b);
+		put_files(&b, "");
 	if (chance(20))
-		put_exec(&b);
+		put_exec(&b, "", 0);
 	buf_puts(&b, "rules: |\n");
 	put_named(&b, NULL, used);
 	put_nevers(&b);
@@ -412,6 +489,7 @@ static void make_used(bool *used)
 void random_policy(struct buf *b)
 {
 	static const char *const dflt[] = {"deny as EPERM", "deny as EACCES", "terminate", "deny"};
+	unsigned programs = chance(40) ? 1 + pick(3) : 0;
 	bool used[ARRAY_SIZE(calls)] = {false};
 
 	nr_literals = 0;
@@ -423,13 +501,22 @@ void random_policy(struct buf *b)
 	buf_puts(b, "vars:\n  host: {type: addr, default: 10.0.0.5}\n"
 		    "  port: {type: port, default: 8080}\n");
 	buf_printf(b, "default: %s\nunknown: deny as ENOSYS\n", PICK(dflt));
-	if (chance(60))
-		put_files(b);
-	if (chance(60))
-		put_net(b);
-	if (chance(40))
-		put_exec(b);
+	if (programs || chance(60))
+		put_files(b, "");
+	if (programs)
+		buf_puts(b, "  read,write,append,create,delete,exec,link,list,connect /**\n");
+	if (programs || chance(60))
+		put_net(b, "");
+	if (programs) /* so that their sections seldom have more */
+		buf_puts(b, "  connect tcp *:*\n  connect udp *:*\n  listen tcp *:*\n"
+			    "  listen udp *:*\n  send udp *:*\n  send tcp *:*\n");
+	if (programs || chance(40))
+		put_exec(b, "", programs);
+	if (programs)
+		buf_puts(b, "  run /** as self\n");
 	put_rules(b, used);
+	if (programs)
+		put_programs(b, programs);
 }
 
 /* ---- what to ask ---- */
@@ -442,6 +529,15 @@ const struct sys_desc *random_call(void)
 const char *random_path(void)
 {
 	return PICK(paths);
+}
+
+unsigned random_argv(const char *argv[RANDOM_ARGV])
+{
+	unsigned n = pick(RANDOM_ARGV + 1);
+
+	for (unsigned i = 0; i < n; i++)
+		argv[i] = PICK(words);
+	return n;
 }
 
 uint64_t random_value(void)

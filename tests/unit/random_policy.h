@@ -46,6 +46,10 @@ void random_policy(struct buf *b);
  * and without garbage in the upper half. */
 const struct sys_desc *random_call(void);
 const char *random_path(void);
+
+/* Arguments of a program; returns how many. */
+#define RANDOM_ARGV 5
+unsigned random_argv(const char *argv[RANDOM_ARGV]);
 uint64_t random_value(void);
 
 #endif

@@ -71,7 +71,10 @@ struct subject {
 	struct refint ref;
 	const struct pol_image *img;
 	const char *text; /* of the policy, for failures */
+	uint32_t view;	  /* under which the case at hand is judged */
 };
+
+static unsigned with_programs; /* policies with more than one view */
 
 static bool agree(const struct subject *s, const struct pol_verdict *v,
 		  const struct refint_verdict *r)
@@ -92,7 +95,7 @@ static void report(const struct subject *s, const char *what, const struct pol_v
 	struct pol_rule_info info = {0};
 
 	pol_image_rule(s->img, v->rule, &info);
-	fprintf(stderr, "%s\n", s->text);
+	fprintf(stderr, "%s\n(layers %x)\n", s->text, pol_view_layers(s->img, s->view));
 	fail_msg("%s: image says action %u value %" PRId64 " flags %u gate %u line %u, reference "
 		 "says action %u value %" PRId64 " flags %u gate %u line %u",
 		 what, v->action, v->value, v->flags, v->gate, info.line, r->action, r->value,
@@ -110,13 +113,13 @@ static void compare_call(const struct subject *s)
 
 	draw_call(&c, &w);
 	refint_call(&s->ref, &c, &env, &r);
-	assert_true(pol_eval_call(s->img, 0, &c, &env, &v));
+	assert_true(pol_eval_call(s->img, s->view, &c, &env, &v));
 	snprintf(what, sizeof(what), "call %u(%" PRIx64 ", %" PRIx64 ", %" PRIx64 ", %" PRIx64 ")",
 		 c.nr, c.arg[0], c.arg[1], c.arg[2], c.arg[3]);
 	if (!agree(s, &v, &r))
 		report(s, what, &v, &r);
 	/* Ring 0 has no environment: it may pass, and must not decide differently. */
-	if (pol_eval_call(s->img, 0, &c, NULL, &bare) && !agree(s, &bare, &r))
+	if (pol_eval_call(s->img, s->view, &c, NULL, &bare) && !agree(s, &bare, &r))
 		report(s, what, &bare, &r);
 }
 
@@ -124,12 +127,12 @@ static void compare_path(const struct subject *s)
 {
 	const char *path = random_path();
 	uint32_t verbs = chance(70) ? 1u << pick(11) : 1 + pick(POL_V_ANY);
-	uint32_t have = pol_path_verbs(s->img, 0, path, strlen(path));
+	uint32_t have = pol_path_verbs(s->img, s->view, path, strlen(path));
 	struct pol_verdict v;
 	struct refint_verdict r;
 
 	refint_path(&s->ref, verbs, path, strlen(path), &r);
-	pol_eval_path(s->img, 0, verbs, path, strlen(path), &v);
+	pol_eval_path(s->img, s->view, verbs, path, strlen(path), &v);
 	/* Being started needs a verb of exec: only where the policy has that section. */
 	if (!agree(s, &v, &r) ||
 	    (!(verbs & POL_V_START) && (v.action == POL_ALLOW) != !(verbs & ~have)))
@@ -158,22 +161,48 @@ static void compare_net(const struct subject *s)
 		memcpy(a.ip, a.family == 4 ? PICK(ips) : PICK(ips6), 16);
 	}
 	refint_net(&s->ref, nverb, &a, &r);
-	pol_eval_net(s->img, 0, nverb, &a, &v);
+	pol_eval_net(s->img, s->view, nverb, &a, &v);
 	if (!agree(s, &v, &r))
 		report(s, a.path ? a.path : "inet", &v, &r);
 }
 
-static void compare_many(const struct subject *s, unsigned n)
+static void compare_exec(const struct subject *s)
 {
-	for (unsigned i = 0; i < n; i++) {
-		unsigned form = pick(10);
+	const char *path = random_path(), *argv[RANDOM_ARGV] = {NULL};
+	struct pol_program prog = {.path = path, .len = strlen(path), .argv = argv};
+	uint32_t next = 0, layers = 0;
+	struct pol_verdict v;
+	struct refint_verdict r;
 
+	prog.argc = random_argv(argv);
+	refint_exec(&s->ref, &prog, &r, &layers);
+	pol_eval_exec(s->img, s->view, &prog, &v, &next);
+	if (!agree(s, &v, &r) ||
+	    (v.action == POL_ALLOW && pol_view_layers(s->img, next) != layers))
+		report(s, path, &v, &r);
+	if (v.action == POL_ALLOW && !pol_view_within(s->img, next, s->view))
+		report(s, "the view widens", &v, &r);
+}
+
+static void compare_many(struct subject *s, unsigned n)
+{
+	struct pol_config cfg;
+
+	pol_image_config(s->img, &cfg);
+	with_programs += cfg.nr_views > 1;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned form = pick(11);
+
+		s->view = chance(30) ? 0 : pick(cfg.nr_views);
+		s->ref.layers = pol_view_layers(s->img, s->view);
 		if (form < 7)
 			compare_call(s);
 		else if (form < 9)
 			compare_path(s);
-		else
+		else if (form < 10)
 			compare_net(s);
+		else
+			compare_exec(s);
 	}
 }
 
@@ -196,7 +225,7 @@ static bool run_policy(const char *text, size_t len, unsigned cases, struct buf 
 	if (e)
 		fail_msg("%s\n%s", text, e->msg);
 	if (r == 0) {
-		s.ref = (struct refint){ast, NULL, 0};
+		s.ref = (struct refint){.ast = ast};
 		compare_many(&s, cases);
 		pol_image_free(&s.img);
 	} else if (why) {
@@ -237,13 +266,14 @@ static void test_generated(void **arg)
 	snprintf(part, sizeof(part), "%s/part.pol", random_policy_dir);
 	unlink(part);
 	rmdir(random_policy_dir);
-	print_message("# %" PRIu64 " cases over %u policies; %u contradicted themselves\n", done,
-		      compiled, refused);
+	print_message("# %" PRIu64 " cases over %u policies, %u with programs; %u contradicted themselves\n",
+		      done, compiled, with_programs, refused);
+	assert_true(with_programs > compiled / 50);
 }
 
 static void test_shipped(void **arg)
 {
-	static const char *const names[] = {"compute", "python", "tools", "web"};
+	static const char *const names[] = {"build", "c-build", "compute", "python", "shell", "tools", "web"};
 	const char *dir = getenv("SBX_POLICY_PATH");
 	const char *dirs[] = {dir, NULL};
 
@@ -260,7 +290,7 @@ static void test_shipped(void **arg)
 		ast = parser_parse_file(ctx, path, &e);
 		assert_non_null(ast);
 		assert_int_equal(pol_compile_ast(ctx, ast, NULL, 0, &s.img, &e), 0);
-		s.ref = (struct refint){ast, NULL, 0};
+		s.ref = (struct refint){.ast = ast};
 		compare_many(&s, 20000);
 		pol_image_free(&s.img);
 		parser_ctx_destroy(&ctx);

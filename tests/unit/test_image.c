@@ -188,11 +188,11 @@ static void test_paths(void **arg)
 	assert_int_equal(pol_image_scratch(img, 0, &s), 1);
 	assert_string_equal(s.path, "/tmp");
 	assert_int_equal(s.size, 1 << 20);
-	assert_true(pol_near_path(img, POL_V_WRITE, "/srv/www/a", 10, &near));
+	assert_true(pol_near_path(img, 0, POL_V_WRITE, "/srv/www/a", 10, &near));
 	assert_string_equal(near.why, "/srv/www/** grants read,list, not write");
-	assert_true(pol_near_path(img, POL_V_READ, "/srv/ftp/a", 10, &near));
+	assert_true(pol_near_path(img, 0, POL_V_READ, "/srv/ftp/a", 10, &near));
 	assert_string_equal(near.why, "/srv/www/** does not cover it");
-	assert_false(pol_near_path(img, POL_V_READ, "/etc/shadow", 11, &near));
+	assert_false(pol_near_path(img, 0, POL_V_READ, "/etc/shadow", 11, &near));
 	pol_image_free(&img);
 }
 
@@ -225,7 +225,7 @@ static void test_nets(void **arg)
 	assert_int_equal(net_errno(img, POL_NET_CONNECT, out, 80), EACCES);
 	pol_eval_net(img, 0, POL_NET_LISTEN, &un, &v);
 	assert_int_equal(v.action, POL_ALLOW);
-	assert_true(pol_near_net(img, POL_NET_CONNECT, &far, &near));
+	assert_true(pol_near_net(img, 0, POL_NET_CONNECT, &far, &near));
 	assert_string_equal(near.why, "10.0.0.0/8:1-1000 does not cover it");
 	pol_image_free(&img);
 }

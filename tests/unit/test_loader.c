@@ -16,7 +16,7 @@
 
 static struct file *interp_file; /* what open_exec gives for "/interp" */
 
-static int open_exec(void *arg, const char *path, bool program, struct file **out)
+static int open_exec(void *arg, const char *path, const char *const *args, struct file **out)
 {
 	if (strcmp(path, "/interp") || !interp_file)
 		return -ENOENT;
