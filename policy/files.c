@@ -275,12 +275,14 @@ static void check_widening(struct table *t)
 	}
 }
 
-static void refuse_mounts(struct unit *u, const struct ast_file *f)
+static bool is_mount(struct unit *u, const struct ast_file *f)
 {
-	if (f->kind == AST_FILE_SCRATCH)
-		diag_help(u->diags,
-			  diag_error(u->diags, f->span, "P036", "a program has no scratch of its own"),
-			  "all programs see the same tree: write it in the policy's files");
+	if (f->kind != AST_FILE_SCRATCH)
+		return false;
+	diag_help(u->diags,
+		  diag_error(u->diags, f->span, "P036", "a program has no scratch of its own"),
+		  "all programs see the same tree: write it in the policy's files");
+	return true;
 }
 
 void files_compile(struct unit *u, struct img_run *out)
@@ -290,9 +292,8 @@ void files_compile(struct unit *u, struct img_run *out)
 	out->at = img_build_count(&u->build, IMG_BUILD_PATHS);
 	for (unsigned f = 0; f < u->nr_files; f++)
 		for (const struct ast_file *s = u->files[f]->files; s; s = s->next) {
-			if (u->layer)
-				refuse_mounts(u, s);
-			add_statement(&t, s);
+			if (!u->layer || !is_mount(u, s))
+				add_statement(&t, s);
 		}
 	check_overlaps(&t);
 	if (u->layer)

@@ -93,6 +93,7 @@ static void add_layer(struct unit *u, const struct pol_ast *file, const struct a
 	}
 	u->nr_layers++;
 	l->prog = p;
+	l->used = !strcmp(p->name->text, "self"); /* which has been reported */
 	l->ast = (struct pol_ast){.file = file->file,
 				  .rules = p->rules,
 				  .files = p->files,

@@ -29,7 +29,7 @@ static int get_oom_adj(const struct pseudo_key *k, int *val)
 static int set_oom_adj(const struct pseudo_key *k, int val)
 {
 	struct proc *p;
-	int r = procfs_proc(k, &p);
+	int r = procfs_private(k, &p);
 
 	if (r)
 		return r;

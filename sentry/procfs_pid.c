@@ -264,6 +264,10 @@ static int store_comm(const struct pseudo_key *k, const char *s, size_t n)
 
 	if (r)
 		return r;
+	if (!proc_may_touch(current, t->proc)) {
+		task_put(t);
+		return -EACCES;
+	}
 	memcpy(name, s, MIN(n, sizeof(name) - 1));
 	if (n && n < sizeof(name) && name[n - 1] == '\n')
 		name[n - 1] = '\0';
@@ -433,11 +437,11 @@ static int follow_cwd(struct task *t, const struct pseudo_key *k, struct vnode *
 
 static ssize_t link_root(const struct pseudo_key *k, char *buf, size_t size)
 {
-	struct fsctx *fs = fs_of(k);
-	ssize_t r;
+	struct fsctx *fs;
+	ssize_t r = fs_of(k, &fs);
 
-	if (!fs)
-		return -ESRCH;
+	if (r)
+		return r;
 	pthread_mutex_lock(&fs->lock);
 	r = procfs_text(fs->root ? fs->root_path : "/", buf, size);
 	pthread_mutex_unlock(&fs->lock);
@@ -447,10 +451,11 @@ static ssize_t link_root(const struct pseudo_key *k, char *buf, size_t size)
 
 static int follow_root(struct task *t, const struct pseudo_key *k, struct vnode **out)
 {
-	struct fsctx *fs = fs_of(k);
+	struct fsctx *fs;
+	int r = fs_of(k, &fs);
 
-	if (!fs)
-		return -ESRCH;
+	if (r)
+		return r;
 	pthread_mutex_lock(&fs->lock);
 	*out = vnode_get(fs->root ? fs->root : vfs_mount_at("/", 1)->root);
 	pthread_mutex_unlock(&fs->lock);

@@ -103,9 +103,10 @@ static void others(pid_t parent)
 	say("tgkill", word(syscall(SYS_tgkill, parent, parent, SIGUSR1)));
 	pidfd = (int)syscall(SYS_pidfd_open, parent, 0);
 	say("pidfd_send_signal", word(syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, NULL, 0)));
-	say("pidfd_getfd", syscall(SYS_pidfd_getfd, pidfd, 1, 0) < 0 ? "refused" : "done");
+	say("pidfd_getfd", word(syscall(SYS_pidfd_getfd, pidfd, 1, 0)));
 	say("ptrace", syscall(SYS_ptrace, 16, parent, 0, 0) < 0 ? "refused" : "done");
-	say("process_vm_readv", process_vm_readv(parent, &iov, 1, &iov, 1, 0) < 0 ? "refused" : "done");
+	say("process_vm_readv", word(process_vm_readv(parent, &iov, 1, &iov, 1, 0)));
+	say("kcmp", word(syscall(SYS_kcmp, parent, getpid(), 0, 0, 0)));
 	say("prlimit", word(prlimit(parent, RLIMIT_NOFILE, NULL, &lim)));
 	say("setpriority", word(setpriority(PRIO_PROCESS, (id_t)parent, 5)));
 	say("sched_setaffinity", word(sched_setaffinity(parent, sizeof(cpus), &cpus)));

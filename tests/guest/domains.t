@@ -32,7 +32,7 @@ for residency in auto host; do
 	fi
 done
 
-grep -q "memory limit of program 'limited' (.*domains.pol:31) is used up" ../err
+grep -q "memory limit of program 'limited' (.*domains.pol:32) is used up" ../err
 [ $? = 0 ] && tap_ok "a limit is told with its program" || tap_not_ok "a limit is told with its program" ../err
 grep '"prog":"inner"' ../log.jsonl | grep '"sys":"openat"' | grep -q 'domains.pol:2[0-9]","text":"deny read'
 [ $? = 0 ] && tap_ok "the log names the program and its rule" || tap_not_ok "the log names the program and its rule" ../log.jsonl
