@@ -102,6 +102,7 @@ sentry_memfs = \
 	sentry/procfs_mem.c \
 	sentry/procfs_more.c \
 	sentry/procfs_mounts.c \
+	sentry/procfs_net.c \
 	sentry/procfs_pid.c \
 	sentry/procfs_status.c \
 	sentry/procfs_sys.c \

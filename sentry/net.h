@@ -27,6 +27,7 @@ struct vpath;
 #define NET_CMSG_MAX 4096 /* bytes of control data in one message, either way */
 
 struct sock {
+	struct list all;		/* of net_each; guarded by net_lock */
 	int domain, type, protocol;	/* type without the SOCK_ flags */
 	atomic_bool bound;		/* by the app, so that listen() was judged already */
 	atomic_bool rcvtimeo, sndtimeo; /* set: an interrupted call is not restarted */
@@ -54,6 +55,9 @@ struct sock *net_sock(const struct file *f);
 
 /* Wraps a host socket (taken, closed on failure) as a file. NULL: out of memory. */
 struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsigned flags);
+
+/* Calls visit for each socket of the sandbox, net_lock held. */
+void net_each(void (*visit)(struct sock *s, void *arg), void *arg);
 
 /* ---- addresses ---- */
 

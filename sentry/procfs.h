@@ -63,6 +63,8 @@ extern const struct pseudo_entry sysfs_system[];
 /* procfs_mounts.c */
 int procfs_show_mounts(const struct pseudo_key *k, struct buf *out);
 int procfs_show_mountinfo(const struct pseudo_key *k, struct buf *out);
+/* procfs_net.c */
+extern const struct pseudo_entry procfs_net[];
 /* procfs_sys.c */
 extern const struct pseudo_entry procfs_sys[];
 

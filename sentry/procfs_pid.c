@@ -465,8 +465,6 @@ static int follow_root(struct task *t, const struct pseudo_key *k, struct vnode 
 
 /* ---- tables ---- */
 
-static const struct pseudo_entry net_dir[] = {PROC_END};
-
 #define COMMON_ENTRIES                                                                             \
 	PROC_REG("auxv", 0400, show_auxv), PROC_REG("cgroup", 0444, show_cgroup),                  \
 		PROC_REG("cmdline", 0444, show_cmdline),                                           \
@@ -478,7 +476,7 @@ static const struct pseudo_entry net_dir[] = {PROC_END};
 		PROC_REG("loginuid", 0644, procfs_show_no_id),                                     \
 		PROC_REG("maps", 0444, show_maps),                                                 \
 		PROC_REG("mountinfo", 0444, procfs_show_mountinfo),                                \
-		PROC_REG("mounts", 0444, procfs_show_mounts), PROC_DIR("net", 0555, net_dir),      \
+		PROC_REG("mounts", 0444, procfs_show_mounts), PROC_DIR("net", 0555, procfs_net),      \
 		PROC_DIR("ns", 0511, procfs_ns),                                                   \
 		PROC_RW("oom_adj", 0644, procfs_show_oom_adj, procfs_store_oom_adj),               \
 		PROC_REG("oom_score", 0444, procfs_show_oom_score),                                \

@@ -16,11 +16,16 @@
 
 #define TYPE_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
 
+static struct list sockets = LIST_INIT(sockets); /* guarded by net_lock */
+
 static void sock_release(struct file *f)
 {
 	struct sock *s = f->priv;
 	bool is_unix = s->domain == AF_UNIX;
 
+	pthread_mutex_lock(&net_lock);
+	list_del(&s->all);
+	pthread_mutex_unlock(&net_lock);
 	net_cred_released(s);
 	net_name_release(&s->name);
 	netlink_destroy(&s->netlink);
@@ -115,7 +120,20 @@ struct file *net_file_new(int hostfd, int domain, int type, int protocol, unsign
 	}
 	f->priv = s;
 	s->file = f;
+	pthread_mutex_lock(&net_lock);
+	list_append(&sockets, &s->all);
+	pthread_mutex_unlock(&net_lock);
 	return f;
+}
+
+void net_each(void (*visit)(struct sock *s, void *arg), void *arg)
+{
+	struct sock *s;
+
+	pthread_mutex_lock(&net_lock);
+	list_for_each (s, &sockets, all)
+		visit(s, arg);
+	pthread_mutex_unlock(&net_lock);
 }
 
 /* Which sockets exist in here. 0 or -errno, as Linux says it. */
