@@ -178,11 +178,13 @@ static int range_of(int fd, const struct flock *fl, struct lock_range *out)
 
 	if (fl->l_whence == SEEK_END && (fstat(fd, &st) || add_overflow(st.st_size, start, &start)))
 		return -EOVERFLOW;
-	if (fl->l_len && add_overflow(start, fl->l_len, &end))
+	if (start < 0)
+		return -EINVAL;
+	if (fl->l_len > 0 && add_overflow(start, fl->l_len - 1, &end))
 		return -EOVERFLOW;
-	*out = (struct lock_range){start, fl->l_len ? end - 1 : end, fl->l_type};
+	*out = (struct lock_range){start, end, fl->l_type};
 	if (fl->l_len < 0) {
-		out->start = end;
+		out->start = start + fl->l_len;
 		out->end = start - 1;
 	}
 	return out->start < 0 ? -EINVAL : 0;
@@ -225,6 +227,33 @@ static int set_lock(struct task *t, struct lock_file *l, struct flock *fl, bool 
 	return r;
 }
 
+/* Whom a lock is told to be of: the process that holds it in here; -1 where a description does, as the
+ * host says. A process of the host has no number in here. */
+static pid_t holder(pid_t inside, pid_t host)
+{
+	return inside ? inside : host == -1 ? -1 : 0;
+}
+
+/* F_OFD_GETLK. */
+static int get_ofd(struct file *f, struct flock *fl)
+{
+	struct lock_set nothing = {0};
+	struct lock_range want;
+	struct stat st;
+	int r = range_of(f->hostfd, fl, &want);
+
+	if (r || fstat(f->hostfd, &st))
+		return r ? r : -errno;
+	nothing.dev = st.st_dev;
+	nothing.ino = st.st_ino;
+	lock_graph_lock();
+	r = fcntl(f->hostfd, F_OFD_GETLK, fl) < 0 ? -errno : 0;
+	if (!r && fl->l_type != F_UNLCK)
+		fl->l_pid = holder(lock_set_blocker(&nothing, want), fl->l_pid);
+	lock_graph_unlock();
+	return r;
+}
+
 static int get_lock(struct filelock_table *tab, struct lock_file *l, struct file *f,
 		    struct flock *fl)
 {
@@ -240,9 +269,8 @@ static int get_lock(struct filelock_table *tab, struct lock_file *l, struct file
 	nothing.ino = st.st_ino;
 	lock_graph_lock();
 	r = fcntl(l ? l->fd : f->hostfd, F_OFD_GETLK, fl) < 0 ? -errno : 0;
-	/* A process of the host has no number in here. */
 	if (!r && fl->l_type != F_UNLCK)
-		fl->l_pid = lock_set_blocker(l ? &l->set : &nothing, want);
+		fl->l_pid = holder(lock_set_blocker(l ? &l->set : &nothing, want), fl->l_pid);
 	lock_graph_unlock();
 	return r;
 }
@@ -292,12 +320,12 @@ int filelock_ofd(struct task *t, struct file *f, int cmd, struct flock *fl)
 
 	if (f->hostfd < 0 || fl->l_pid)
 		return -EINVAL;
-	if (cmd != F_OFD_GETLK) {
-		r = check_mode(f, fl);
-		if (r)
-			return r;
+	if (cmd == F_OFD_GETLK) {
+		r = make_absolute(t, f, fl);
+		return r ? r : get_ofd(f, fl);
 	}
-	return lock_call(t, f->hostfd, cmd, fl);
+	r = check_mode(f, fl);
+	return r ? r : lock_call(t, f->hostfd, cmd, fl);
 }
 
 void filelock_release(struct filelock_table *tab, struct file *f)

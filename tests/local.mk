@@ -22,6 +22,7 @@ guest_tests = \
 	tests/guest/file_fd \
 	tests/guest/file_inotify \
 	tests/guest/file_io \
+	tests/guest/file_lockedge \
 	tests/guest/file_locks \
 	tests/guest/file_name \
 	tests/guest/file_open \
