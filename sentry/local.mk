@@ -57,6 +57,7 @@ sentry_tasks = \
 	sentry/sys_time.c \
 	sentry/sys_wait.c \
 	sentry/systable.c sentry/systable.h \
+	sentry/ids.c \
 	sentry/task.c sentry/task.h sentry/task_int.h \
 	sentry/timer.c sentry/timer.h
 

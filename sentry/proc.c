@@ -92,21 +92,6 @@ void proc_put(struct proc *p)
 	free(p);
 }
 
-struct proc *proc_by_pid(int pid)
-{
-	struct proc *p, *found = NULL;
-
-	pthread_mutex_lock(&sandbox.lock);
-	list_for_each (p, &sandbox.procs, node) {
-		if (p->pid != pid)
-			continue;
-		found = proc_get(p);
-		break;
-	}
-	pthread_mutex_unlock(&sandbox.lock);
-	return found;
-}
-
 uint32_t task_view(const struct task *t)
 {
 	return t ? atomic_load(&t->proc->view) : 0;
@@ -170,6 +155,7 @@ void proc_link(struct proc *p, struct proc *parent)
 {
 	list_append(&sandbox.procs, &p->node);
 	set_parent(p, parent);
+	ids_add_proc(p);
 }
 
 void proc_reap(struct proc *p)
@@ -180,6 +166,7 @@ void proc_reap(struct proc *p)
 	domain_reaped(p);
 	list_del(&p->node);
 	list_del(&p->sibling);
+	ids_del_proc(p);
 	p->parent = NULL;
 	atomic_store(&p->gone, true);
 	proc_put(p);

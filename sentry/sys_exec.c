@@ -269,7 +269,7 @@ static void take_over(struct task *t, struct exec *x)
 	atomic_store(&p->view, x->view);
 	if (p->exit_signal)
 		p->exit_signal = SIGCHLD;
-	t->tid = p->pid; /* whichever thread called execve is the leader now */
+	ids_change_task(t, p->pid); /* whichever thread called execve is the leader now */
 	task_set_constants(t);
 	pthread_mutex_unlock(&p->lock);
 	x->mm = NULL;

@@ -41,24 +41,6 @@ void task_put(struct task *t)
 	free(t);
 }
 
-struct task *task_by_tid(int tid)
-{
-	struct task *t, *found = NULL;
-	struct proc *p;
-
-	pthread_mutex_lock(&sandbox.lock);
-	list_for_each(p, &sandbox.procs, node)
-	{
-		pthread_mutex_lock(&p->lock);
-		list_for_each(t, &p->tasks, node) if (t->tid == tid && !found) found = task_get(t);
-		pthread_mutex_unlock(&p->lock);
-		if (found)
-			break;
-	}
-	pthread_mutex_unlock(&sandbox.lock);
-	return found;
-}
-
 hot_path bool task_leaving(const struct task *t)
 {
 	const struct task *stays = atomic_load(&t->proc->exec_task);
@@ -161,7 +143,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	t->tid = task_new_tid();
 	pthread_mutex_unlock(&sandbox.lock);
 	if (!p->pid)
-		p->pid = t->tid;
+		ids_change_proc(p, t->tid);
 	if (!p->pgid)
 		p->pgid = p->pid;
 	task_set_constants(t);
@@ -169,6 +151,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	list_append(&p->tasks, &t->node);
 	p->nr_tasks++;
 	pthread_mutex_unlock(&p->lock);
+	ids_add_task(t);
 	return t;
 fail:
 	task_put(t);
@@ -187,6 +170,7 @@ static bool unlink_task(struct task *t)
 	bool last;
 
 	signal_retarget(t, ~0ull);
+	ids_del_task(t);
 	pthread_mutex_lock(&p->lock);
 	list_del(&t->node);
 	platform_ctx_destroy(&t->ctx);

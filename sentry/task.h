@@ -66,6 +66,8 @@ struct proc { /* thread group */
 	struct list node; /* in sandbox.procs */
 	int pid, ppid, pgid, sid;
 	struct job_tty *tty; /* controlling terminal, or NULL; guarded by sandbox.lock */
+	struct proc *id_next; /* with has_id: sentry/ids.c */
+	bool has_id;
 	struct proc *parent; /* NULL: sbx itself, which the app sees as process 1 */
 	struct list children, sibling;
 	int exit_signal;     /* sent to the parent at the end; 0: none */
@@ -118,6 +120,7 @@ struct proc { /* thread group */
 struct task {
 	atomic_int refs;
 	struct list node; /* in proc->tasks */
+	struct task *id_next; /* sentry/ids.c */
 	struct proc *proc;
 	int tid;
 	pthread_t thread;

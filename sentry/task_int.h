@@ -27,6 +27,14 @@ int task_copy_context(struct task *t, struct task *n, const struct clone_req *r)
 void task_inherit(struct task *t, struct task *n, const struct clone_req *r);
 /* Writes what tier 0 answers with (ids) for t. */
 void task_set_constants(struct task *t);
+/* Who can be found by number. A process from when it is linked to when it is reaped; a task from when
+ * it has a number to its end. The changes give it another one. */
+void ids_add_proc(struct proc *p);
+void ids_del_proc(struct proc *p);
+void ids_change_proc(struct proc *p, int pid); /* before others may look */
+void ids_add_task(struct task *t);
+void ids_del_task(struct task *t);
+void ids_change_task(struct task *t, int tid);
 /* A number for a new task. sandbox.lock held. */
 int task_new_tid(void);
 

@@ -28,6 +28,7 @@ static int setup(void **state)
 	for (int i = 0; i < RLIM_NLIMITS; i++)
 		proc->rlim[i] = (struct rlimit){1024, RLIM_INFINITY};
 	list_append(&sandbox.procs, &proc->node);
+	ids_add_proc(proc);
 	sandbox.next_pid = 8;
 	atomic_init(&task.refs, 1);
 	task.proc = proc;
@@ -35,6 +36,7 @@ static int setup(void **state)
 	task.sig = signal_state_create(1ull << (SIGUSR1 - 1));
 	strcpy(task.comm, "a) b\n");
 	list_append(&proc->tasks, &task.node);
+	ids_add_task(&task);
 	current = &task;
 	return proc->fs && proc->fdtab ? 0 : -1;
 }
