@@ -91,8 +91,7 @@ static int advise_populate(struct mm *mm, struct vma *v, uint64_t start, uint64_
 
 	if (write ? !(v->prot & PROT_WRITE) : !(v->prot & PROT_ALL))
 		return -EINVAL;
-	mm_populate(mm, start, end);
-	return 0;
+	return mm_populate(mm, start, end);
 }
 
 static int advise_flag(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, unsigned set,

@@ -338,7 +338,7 @@ void mm_prefault(struct mm *mm, uint64_t start)
 	fault_pages(mm, v, start, PLATFORM_READ);
 }
 
-void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
+int mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct vma *v;
 
@@ -350,7 +350,7 @@ void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 		if (v->kind == VMA_FILE) {
 			/* A mapping may be far larger than the file, and than page tables should be. */
 			if (mm_map_present(mm, v, a, MIN(stop, a + MM_POPULATE_FILE)) < 0)
-				return;
+				return -ENOMEM;
 			continue;
 		}
 		v->order = PGPOOL_MAX_ORDER;
@@ -360,9 +360,10 @@ void mm_populate(struct mm *mm, uint64_t start, uint64_t end)
 			v->order = PGPOOL_MAX_ORDER;
 			v->last_end = a; /* sequential */
 			if (fault_pages(mm, v, a, PLATFORM_READ) != MM_FAULT_OK)
-				return;
+				return -ENOMEM;
 		}
 	}
+	return 0;
 }
 
 enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access, uint64_t *off,

@@ -166,8 +166,8 @@ struct vma *mm_vma_for(struct mm *mm, uint64_t addr);
 /* Makes the first block at start present: new memory is nearly always used from its start, and a
  * fault costs much more than this does. */
 void mm_prefault(struct mm *mm, uint64_t start);
-/* Makes [start, end) present, as far as memory goes. */
-void mm_populate(struct mm *mm, uint64_t start, uint64_t end);
+/* Makes [start, end) present, as far as memory goes. 0 or -ENOMEM. */
+int mm_populate(struct mm *mm, uint64_t start, uint64_t end);
 /* Installs translations of the pages in [start, end) of v that exist already. */
 int mm_map_present(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
 /* As mm_map_present for a file mapping, after having the host map what its page cache holds. */

@@ -86,6 +86,7 @@ hostile_tests = \
 	tests/hostile/race_names \
 	tests/hostile/race_path \
 	tests/hostile/ring \
+	tests/hostile/storm \
 	tests/hostile/stress
 
 # Unit tests: one name here, its LDADD below.
@@ -185,6 +186,7 @@ program_tests = \
 	tests/programs/web.t
 # Programs of the distribution that take long or many packages; SBX_SMALL=1 leaves them out.
 big_tests = \
+	tests/hostile/run-storms \
 	tests/programs/postgres.t \
 	tests/programs/runtimes.t \
 	tests/programs/scale.t \
