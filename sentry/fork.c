@@ -96,6 +96,7 @@ static int publish(struct task *t, struct proc *p, uint64_t flags)
 		p->tty = t->proc->tty;
 		/* under the lock: the parent's parent may be ending */
 		proc_link(p, flags & CLONE_PARENT ? t->proc->parent : t->proc);
+		p->parent_tid = flags & CLONE_PARENT ? t->proc->parent_tid : t->tid;
 	}
 	pthread_mutex_unlock(&sandbox.lock);
 	return err;

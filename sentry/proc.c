@@ -228,7 +228,7 @@ void proc_exit_group(struct proc *p, int wait_status)
 	struct task *t;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->exiting) {
+	if (p->nr_tasks && !p->exiting) { /* nothing changes what the last thread left behind */
 		p->exit_code = wait_status;
 		atomic_store(&p->exiting, true);
 	}
@@ -258,18 +258,50 @@ static struct proc *find_reaper(struct proc *p)
 	return r;
 }
 
+static void send_pdeath(struct proc *c, const struct proc *parent)
+{
+	siginfo_t info = {.si_signo = c->pdeath_sig, .si_code = SI_USER};
+
+	if (!c->pdeath_sig || c->zombie)
+		return;
+	info.si_pid = parent->pid;
+	info.si_uid = parent->uid;
+	signal_send_proc(c, &info);
+}
+
+void proc_thread_ended(struct proc *p, int tid)
+{
+	struct task *other;
+	struct proc *c;
+	int next = p->pid;
+
+	if (list_empty(&p->children)) /* what this thread made it has seen there */
+		return;
+	pthread_mutex_lock(&sandbox.lock);
+	pthread_mutex_lock(&p->lock);
+	if (!list_empty(&p->tasks)) {
+		other = list_entry(p->tasks.next, struct task, node);
+		next = other->tid;
+	}
+	pthread_mutex_unlock(&p->lock);
+	list_for_each (c, &p->children, sibling) {
+		if (c->parent_tid != tid)
+			continue;
+		c->parent_tid = next;
+		send_pdeath(c, p);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
 /* Hands p's children on. Zombies that nobody will wait for go. */
 static void orphan_children(struct proc *p)
 {
 	struct proc *reaper = find_reaper(p), *c, *tmp;
-	siginfo_t info;
 
 	list_for_each_safe (c, tmp, &p->children, sibling) {
 		set_parent(c, reaper);
-		if (c->pdeath_sig && !c->zombie) {
-			info = (siginfo_t){.si_signo = c->pdeath_sig, .si_code = SI_USER};
-			signal_send_proc(c, &info);
-		}
+		c->parent_tid = reaper ? reaper->pid : 1;
+		send_pdeath(c, p);
 		c->exit_signal = SIGCHLD;
 		if (!c->zombie)
 			continue;

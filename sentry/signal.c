@@ -288,10 +288,18 @@ out:
 
 void signal_cancel_entry(struct proc *p, struct sig_entry *e)
 {
-	pthread_mutex_lock(&p->sighand->lock);
-	/* The set bit may stay: a dequeue that finds nothing clears it. */
+	struct sighand *sh = p->sighand;
+	struct sig_entry *o;
+
+	pthread_mutex_lock(&sh->lock);
 	list_del(&e->node);
-	pthread_mutex_unlock(&p->sighand->lock);
+	/* A thread's own bit may stay: a dequeue that finds nothing clears it. */
+	list_for_each (o, &sh->shared.queue, node)
+		if (o->info.si_signo == e->info.si_signo)
+			goto out;
+	atomic_fetch_and(&sh->shared.set, ~sig_bit(e->info.si_signo));
+out:
+	pthread_mutex_unlock(&sh->lock);
 }
 
 void signal_retarget(struct task *t, uint64_t newly_blocked)

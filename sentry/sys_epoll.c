@@ -120,7 +120,9 @@ static int restart_wait(struct task *t)
 					       t->restart_arg[3])
 				 : -EINVAL;
 	file_put(f);
-	return r == -ERESTARTSYS ? -ERESTART_RESTARTBLOCK : r;
+	if (r != -ERESTARTSYS)
+		return r;
+	return task_pending(t) ? -EINTR : -ERESTART_RESTARTBLOCK;
 }
 
 static long do_wait(struct task *t, struct sysargs *a, uint64_t ns, bool masked)
@@ -141,6 +143,8 @@ static long do_wait(struct task *t, struct sysargs *a, uint64_t ns, bool masked)
 		return r;
 	if (masked)
 		return -ERESTARTNOHAND;
+	if (task_pending(t))
+		return -EINTR; /* also for a stop, whatever the handler's flags say */
 	t->restart = restart_wait;
 	t->restart_arg[0] = A_INT(a, 0);
 	t->restart_arg[1] = a->raw[1];

@@ -7,6 +7,9 @@
 #include "sentry/timer.h"
 
 #define SIGSET_SIZE 8u
+#define SA_KNOWN                                                                                   \
+	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |         \
+	 (uint64_t)(uint32_t)SA_RESETHAND | 0x800 /* SA_EXPOSE_TAGBITS */ | 0x04000000 /* SA_RESTORER */)
 
 static int read_mask(struct task *t, struct gptr p, uint64_t size, uint64_t *mask)
 {
@@ -19,7 +22,7 @@ hot_path long sys_rt_sigaction(struct task *t, struct sysargs *a)
 {
 	struct sighand *sh = t->proc->sighand;
 	int sig = A_INT(a, 0);
-	struct sig_action act, old;
+	struct sig_action act = {0}, old;
 
 	if (a->raw[3] != SIGSET_SIZE)
 		return -EINVAL;
@@ -27,6 +30,7 @@ hot_path long sys_rt_sigaction(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	if (a->raw[1] && gmem_read(t->proc->mm, &act, A_PTR(a, 1), sizeof(act)))
 		return -EFAULT;
+	act.flags &= SA_KNOWN; /* a program that reads them back learns what is supported */
 	pthread_mutex_lock(&sh->lock);
 	old = sh->action[sig - 1];
 	pthread_mutex_unlock(&sh->lock);
@@ -289,13 +293,13 @@ long sys_tgkill(struct task *t, struct sysargs *a)
 	return send_thread(t, A_INT(a, 0), A_INT(a, 1), A_INT(a, 2), &info);
 }
 
-/* A siginfo that the app made up: it may not look like one of the kernel's to another process. */
-static int read_info(struct task *t, struct gptr p, int sig, int pid, siginfo_t *info)
+/* A siginfo that the app made up: it may not look like one of the kernel's to another thread (id). */
+static int read_info(struct task *t, struct gptr p, int sig, int id, siginfo_t *info)
 {
 	if (gmem_read(t->proc->mm, info, p, sizeof(*info)))
 		return -EFAULT;
 	info->si_signo = sig;
-	if ((info->si_code >= 0 || info->si_code == SI_TKILL) && pid != t->proc->pid)
+	if ((info->si_code >= 0 || info->si_code == SI_TKILL) && id != t->tid)
 		return -EPERM;
 	return 0;
 }
@@ -322,7 +326,7 @@ long sys_rt_sigqueueinfo(struct task *t, struct sysargs *a)
 long sys_rt_tgsigqueueinfo(struct task *t, struct sysargs *a)
 {
 	siginfo_t info;
-	int r = read_info(t, A_PTR(a, 3), A_INT(a, 2), A_INT(a, 0), &info);
+	int r = read_info(t, A_PTR(a, 3), A_INT(a, 2), A_INT(a, 1), &info);
 
 	if (r)
 		return r;

@@ -151,10 +151,7 @@ long sys_clone3(struct task *t, struct sysargs *a)
 
 long sys_exit(struct task *t, struct sysargs *a)
 {
-	pthread_mutex_lock(&t->proc->lock);
-	if (!t->proc->exiting && t->tid == t->proc->pid) /* the leader's status is the process's */
-		t->proc->exit_code = (A_INT(a, 0) & 0xff) << 8;
-	pthread_mutex_unlock(&t->proc->lock);
+	t->exit_code = (A_INT(a, 0) & 0xff) << 8; /* the last thread's is the process's */
 	t->exiting = true;
 	return 0;
 }

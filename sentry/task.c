@@ -177,6 +177,8 @@ static bool unlink_task(struct task *t)
 	cpu_sample_add(&p->dead_cpu, t);
 	t->host_tid = 0; /* the number may be another thread's soon */
 	last = --p->nr_tasks == 0;
+	if (last && !p->exiting)
+		p->exit_code = t->exit_code;
 	pthread_mutex_unlock(&p->lock);
 	atomic_fetch_add(&p->thread_event, 1);
 	task_wake(&p->thread_event);
@@ -237,6 +239,8 @@ static void task_exit(struct task *t)
 	last = unlink_task(t);
 	if (last)
 		proc_ended(p);
+	else
+		proc_thread_ended(p, t->tid);
 	current = NULL;
 	task_put(t);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);

@@ -87,6 +87,7 @@ struct proc { /* thread group */
 	_Atomic(struct task *) exec_task; /* execve: the thread that stays */
 	bool subreaper;
 	int pdeath_sig;
+	int parent_tid; /* thread of the parent whose end pdeath_sig tells */
 	struct cpu_times child_cpu; /* of children that were waited for, with theirs */
 	uint64_t child_maxrss;
 	struct mm *mm;
@@ -150,6 +151,7 @@ struct task {
 	int nice, sched_policy, ioprio;
 	bool sched_reset_on_fork;
 	unsigned timer_slack_ns, timer_slack_default_ns;
+	int exit_code;	    /* of exit(2), in wait status format */
 	bool pi_gone;	    /* futex_pi_exit has been; guarded by the lock of futex_pi.c */
 	unsigned mempolicy; /* of set_mempolicy: sys_numa.c */
 };

@@ -44,6 +44,8 @@ void proc_link(struct proc *p, struct proc *parent);
 void proc_ended(struct proc *p);
 /* Takes a zombie, or a process that never ran, off the lists and drops it. sandbox.lock held. */
 void proc_reap(struct proc *p);
+/* A thread of p ended, others remain: children that it made have another parent thread now. */
+void proc_thread_ended(struct proc *p, int tid);
 /* Wakes a parent that waits in vfork. */
 void proc_vfork_done(struct proc *p);
 /* Tells p's parent of an event, by signal and to wait4. sandbox.lock held. */

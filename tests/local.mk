@@ -64,6 +64,7 @@ guest_tests = \
 	tests/guest/ready_poll \
 	tests/guest/ready_signalfd \
 	tests/guest/sched \
+	tests/guest/sigmore \
 	tests/guest/sigs \
 	tests/guest/sysv_shm \
 	tests/guest/sysv_sem \
