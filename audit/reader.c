@@ -408,6 +408,8 @@ static int print_why(void *arg, const char *line, size_t len, json_t *o)
 	verdict = describe_verdict(o);
 	say(w->out, "%s  pid %lld  %s", str(o, "ts"),
 		(long long)json_integer_value(json_object_get(o, "pid")), str(o, "exe"));
+	if (*str(o, "prog") && strcmp(str(o, "prog"), "self") != 0)
+		say(w->out, "program:  %s", str(o, "prog"));
 	say(w->out, "asked:    %s%s%s", str(o, "sys"), what ? ": " : "", what ? what : "");
 	say(w->out, "verdict:  %s (%s gate)", verdict ? verdict : "?", str(o, "gate"));
 	if (json_is_object(rule))

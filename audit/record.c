@@ -276,7 +276,7 @@ static void put_section(struct buf *b, const struct pol_image *img, uint32_t rul
 	struct pol_layer l;
 
 	for (size_t i = 1; i < pol_image_layer(img, i, &l); i++)
-		if (l.rule == rule)
+		if (l.dflt == rule)
 			buf_printf(b, "programs: %s: ", l.name);
 }
 
@@ -431,6 +431,21 @@ void audit_decision(struct audit_log *log, const struct audit_event *ev)
 		buf_puts(&log->line, ",\"count\":1");
 		line_end(log);
 	}
+	pthread_mutex_unlock(&log->lock);
+}
+
+void audit_limit(struct audit_log *log, const char *prog, const char *what, uint32_t rule)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	pthread_mutex_lock(&log->lock);
+	line_begin(log, "limit", &now);
+	put_str(&log->line, "prog", prog);
+	put_str(&log->line, "limit", what);
+	buf_puts(&log->line, ",\"rule\":");
+	put_position(&log->line, log->image, rule, "text", NULL);
+	line_end(log);
 	pthread_mutex_unlock(&log->lock);
 }
 

@@ -50,6 +50,9 @@ struct audit_event {
  * audit_failed() turns true and the sandbox must stop, since it may not run unrecorded. */
 void audit_decision(struct audit_log *log, const struct audit_event *ev);
 
+/* Records that the processes of a program's section were ended at its limit ("memory", "cpu", "wall"). */
+void audit_limit(struct audit_log *log, const char *prog, const char *what, uint32_t rule);
+
 /* Writes repeat counts that are older than a second; to be called about once a second. */
 void audit_tick(struct audit_log *log);
 

@@ -525,6 +525,7 @@ size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_lay
 		*out = (struct pol_layer){
 		    .name = string_at(img, l->name),
 		    .rule = l->rule,
+		    .dflt = l->dflt.rule,
 		    .memory = l->memory,
 		    .cpu_ns = l->cpu_ns,
 		    .wall_ns = l->wall_ns,

@@ -61,6 +61,7 @@ bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family,
 struct pol_layer {
 	const char *name;
 	uint32_t rule; /* where the section stands */
+	uint32_t dflt; /* the rule of verdicts on what the section does not list */
 	uint64_t memory, cpu_ns, wall_ns, processes, open_files; /* 0: none */
 };
 size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_layer *out);

@@ -103,11 +103,13 @@ static void add_layer(struct unit *u, const struct pol_ast *file, const struct a
 	l->img.flags = flags_of(p);
 	l->img.name = img_build_string(&u->build, p->name->text);
 	rule.file = img_build_string(&u->build, src ? src->name : "");
+	rule.text = img_build_string(&u->build,
+				     arena_printf(&u->arena, "programs: %s", p->name->text));
+	l->img.rule = img_build_rule(&u->build, &rule);
 	rule.text = img_build_string(
 	    &u->build, arena_printf(&u->arena, "programs: %s: not granted there", p->name->text));
-	l->img.rule = img_build_rule(&u->build, &rule);
 	l->img.dflt = u->dflt;
-	l->img.dflt.rule = l->img.rule;
+	l->img.dflt.rule = img_build_rule(&u->build, &rule);
 }
 
 void layers_init(struct unit *u)

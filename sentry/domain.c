@@ -156,6 +156,8 @@ static void say(const struct domain *d, const char *what)
 	pol_image_rule(sandbox.image, d->limit.rule, &r);
 	log_error("the %s limit of program '%s' (%s:%u) is used up; its processes are stopped", what,
 		  d->limit.name, r.file, r.line);
+	if (sandbox.audit)
+		audit_limit(sandbox.audit, d->limit.name, what, d->limit.rule);
 }
 
 /* An address space of a domain that is to be looked at closely. */

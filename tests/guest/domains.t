@@ -40,4 +40,10 @@ grep '"prog":"inner+deep"' ../log.jsonl | grep -q '"sys":"getppid"'
 [ $? = 0 ] && tap_ok "and all that a process has entered" || tap_not_ok "and all that a process has entered" ../log.jsonl
 grep '"verb":"start"' ../log.jsonl | grep '/inner"' | grep -q 'not with this argv\[1\]'
 [ $? = 0 ] && tap_ok "and which argument was not wanted" || tap_not_ok "and which argument was not wanted" ../log.jsonl
+[ "$(grep -c '"ev":"limit","seq".*"prog":"limited","limit":"\(memory\|cpu\|wall\)".*domains.pol:32' ../log.jsonl)" = 3 ] &&
+	"$SBX" audit verify ../log.jsonl >/dev/null && tap_ok "the log tells of limits" || tap_not_ok "the log tells of limits" ../log.jsonl
+seq=$(sed -n 's/.*"seq":\([0-9]*\),.*"prog":"inner",.*"sys":"mkdir".*/\1/p' ../log.jsonl | head -1)
+"$SBX" audit why "$seq" ../log.jsonl >../why 2>&1
+grep -q '^program:  inner' ../why && grep -q '^rule: .*domains.pol:[0-9]*: deny mkdir as EROFS' ../why
+[ $? = 0 ] && tap_ok "audit why says under which program's rules" || tap_not_ok "audit why says under which program's rules" ../why
 tap_end
