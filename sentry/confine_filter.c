@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/kvm.h>
+#include <linux/random.h>
 #include <linux/prctl.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -57,7 +58,7 @@ static const uint32_t ioctls[] = {
 	KVM_HAS_DEVICE_ATTR, KVM_ENABLE_CAP, KVM_GET_MP_STATE, KVM_SET_MP_STATE,
 	/* terminals, pipes, sockets of the app */
 	TCGETS, TCSETS, TCSETSW, TCSETSF, KERNEL_TCGETS2, KERNEL_TCSETS2, KERNEL_TCSETSW2,
-	KERNEL_TCSETSF2, TCSBRK, TCXONC, TCFLSH, TIOCGWINSZ, TIOCSWINSZ, TIOCOUTQ, FIONREAD, FIONBIO,
+	KERNEL_TCSETSF2, TCSBRK, TCXONC, TCFLSH, TIOCGWINSZ, TIOCSWINSZ, TIOCOUTQ, RNDGETENTCNT, FIONREAD, FIONBIO,
 	FIOCLEX, FIONCLEX, 0x8905 /* SIOCATMARK */,
 };
 

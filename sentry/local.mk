@@ -88,6 +88,7 @@ sentry_files = \
 	sentry/sys_handle.c \
 	sentry/sys_inotify.c \
 	sentry/sys_xattr.c \
+	sentry/textbusy.c sentry/textbusy.h \
 	sentry/vfs.c sentry/vfs.h \
 	sentry/vfs_role.c
 
@@ -144,6 +145,7 @@ sentry_net = \
 	sentry/ready.h \
 	sentry/readyfd.c sentry/readyfd.h \
 	sentry/signalfd.c sentry/signalfd.h \
+	sentry/sys_clock.c \
 	sentry/sys_epoll.c \
 	sentry/sys_ioctl.c \
 	sentry/sys_msg.c \

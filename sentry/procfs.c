@@ -101,15 +101,20 @@ static int show_stat(const struct pseudo_key *k, struct buf *out)
 }
 
 /* The host's load is not the sandbox's to know. Its own: how many processors it kept busy so far. */
-static int show_loadavg(const struct pseudo_key *k, struct buf *out)
+uint64_t procfs_load(void)
 {
 	uint64_t age = clock_ns(CLOCK_MONOTONIC) - sandbox.start_mono_ns, busy;
-	unsigned long long load;
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
 	busy = (ticks(&u.ru_utime) + ticks(&u.ru_stime)) * (1000000000ull / USER_HZ);
-	load = age ? busy * 100 / age : 0;
+	return age ? busy * 100 / age : 0;
+}
+
+static int show_loadavg(const struct pseudo_key *k, struct buf *out)
+{
+	unsigned long long load = procfs_load();
+
 	for (int i = 0; i < 3; i++)
 		buf_printf(out, "%llu.%02llu ", load / 100, load % 100);
 	buf_printf(out, "1/%d %d\n", atomic_load(&sandbox.nr_tasks), sandbox.next_pid - 1);

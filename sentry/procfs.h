@@ -86,6 +86,10 @@ ssize_t procfs_text(const char *text, char *buf, size_t size);
 /* Bytes of memory the sandbox may use and uses. */
 uint64_t procfs_mem_total(void);
 uint64_t procfs_mem_used(void);
+uint64_t procfs_mem_free(void);
+
+/* Load of the sandbox, in hundredths. */
+uint64_t procfs_load(void);
 
 /* Processors the app sees. */
 unsigned procfs_cpus(void);

@@ -44,6 +44,14 @@ static uint64_t host_available(void)
 	return kib * 1024;
 }
 
+uint64_t procfs_mem_free(void)
+{
+	uint64_t total = procfs_mem_total(), used = procfs_mem_used();
+	uint64_t left = total > used ? total - used : 0, host = host_available();
+
+	return MIN(left, host);
+}
+
 static void sum_up(struct mem_sums *s)
 {
 	struct pseudo_key key = {0};
@@ -66,8 +74,7 @@ static void sum_up(struct mem_sums *s)
 	s->total = procfs_mem_total();
 	s->used = procfs_mem_used();
 	s->anon = MIN(s->anon, s->used); /* after a fork several processes have the same pages */
-	s->left = s->total > s->used ? s->total - s->used : 0;
-	s->left = MIN(s->left, host_available());
+	s->left = procfs_mem_free();
 }
 
 static void meminfo_row(struct buf *out, const char *name, uint64_t bytes)

@@ -139,6 +139,9 @@ HOST_FILE(pipe_max, "sys/fs/pipe-max-size")
 HOST_FILE(pipe_soft, "sys/fs/pipe-user-pages-soft")
 HOST_FILE(pipe_hard, "sys/fs/pipe-user-pages-hard")
 HOST_FILE(epoll_watches, "sys/fs/epoll/max_user_watches")
+HOST_FILE(inotify_events, "sys/fs/inotify/max_queued_events")
+HOST_FILE(inotify_instances, "sys/fs/inotify/max_user_instances")
+HOST_FILE(inotify_watches, "sys/fs/inotify/max_user_watches")
 HOST_FILE(somaxconn, "sys/net/core/somaxconn")
 HOST_FILE(port_range, "sys/net/ipv4/ip_local_port_range")
 
@@ -214,11 +217,19 @@ static const struct pseudo_entry epoll_dir[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry inotify_dir[] = {
+	PROC_REG("max_queued_events", 0444, show_inotify_events),
+	PROC_REG("max_user_instances", 0444, show_inotify_instances),
+	PROC_REG("max_user_watches", 0444, show_inotify_watches),
+	PROC_END,
+};
+
 static const struct pseudo_entry fs_dir[] = {
 	PROC_REG("aio-max-nr", 0444, show_aio_max_nr),
 	PROC_REG("aio-nr", 0444, show_aio_nr),
 	PROC_DIR("epoll", 0555, epoll_dir),
 	PROC_REG("file-nr", 0444, show_file_nr),
+	PROC_DIR("inotify", 0555, inotify_dir),
 	PROC_REG("lease-break-time", 0444, show_lease_break_time),
 	PROC_REG("overflowgid", 0444, show_overflow_id),
 	PROC_REG("overflowuid", 0444, show_overflow_id),

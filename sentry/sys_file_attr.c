@@ -10,6 +10,7 @@
 #include "sentry/hostfs.h"
 #include "sentry/notify.h"
 #include "sentry/sys_file.h"
+#include "sentry/textbusy.h"
 
 /* Owner ids of an attribute change in the host's terms, for what the host holds. */
 static int host_ids(const struct vattr *a, struct vattr *out)
@@ -281,7 +282,8 @@ long sys_truncate(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	if (n->type != S_IFREG)
 		return n->type == S_IFDIR ? -EISDIR : -EINVAL;
-	r = file_check_size(t, attr.size);
+	r = textbusy_check(n);
+	r = r ? r : file_check_size(t, attr.size);
 	return r ? r : set_node(n, &attr);
 }
 

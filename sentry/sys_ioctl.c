@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <linux/random.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -39,6 +40,7 @@ static const struct cmd cmds[] = {
 	{FIONREAD, OUT, sizeof(int), STREAMS | ON(POL_FD_FILE) | ON(POL_FD_EVENT)},
 	{TIOCOUTQ, OUT, sizeof(int), TTY | SOCKET},
 	{SIOCATMARK, OUT, sizeof(int), SOCKET},
+	{RNDGETENTCNT, OUT, sizeof(int), ON(POL_FD_DEVICE)},
 	{TCGETS, OUT, KERNEL_TERMIOS_SIZE, TTY},
 	{TCSETS, IN, KERNEL_TERMIOS_SIZE, TTY},
 	{TCSETSW, IN, KERNEL_TERMIOS_SIZE, TTY},

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include "sentry/procfs.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/timer.h"
@@ -206,25 +207,16 @@ long sys_uname(struct task *t, struct sysargs *a)
 
 long sys_sysinfo(struct task *t, struct sysargs *a)
 {
-	uint64_t limit = sandbox.config.limit_memory;
-	struct mm_usage mu;
-	struct sysinfo si, host;
-	uint64_t used;
+	struct sysinfo si = {.mem_unit = 1}, host;
 
-	memset(&si, 0, sizeof(si));
 	if (sysinfo(&host))
 		return -EFAULT;
 	si.uptime = host.uptime;
 	si.procs = (unsigned short)MIN(atomic_load(&sandbox.nr_tasks), 0xffff);
-	si.mem_unit = 1;
-	si.totalram = host.totalram * host.mem_unit;
-	si.freeram = host.freeram * host.mem_unit;
-	if (limit) {
-		mm_usage(t->proc->mm, &mu);
-		used = MIN(limit, mu.rss);
-		si.totalram = MIN(si.totalram, limit);
-		si.freeram = MIN(si.freeram, limit - used);
-	}
+	si.totalram = procfs_mem_total();
+	si.freeram = procfs_mem_free();
+	for (int i = 0; i < 3; i++)
+		si.loads[i] = (procfs_load() << SI_LOAD_SHIFT) / 100;
 	return gmem_write(t->proc->mm, A_PTR(a, 0), &si, sizeof(si));
 }
 

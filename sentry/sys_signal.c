@@ -237,6 +237,22 @@ static long kill_many(struct task *t, int pid, int sig, const siginfo_t *info)
 	return r;
 }
 
+/* The process of this number, or of the thread that has it; process 1 is sbx itself. */
+static int find_process(int pid, struct proc **p)
+{
+	struct task *o;
+
+	*p = proc_by_pid(pid);
+	if (*p)
+		return 0;
+	o = task_by_tid(pid);
+	if (!o)
+		return pid == 1 ? -EPERM : -ESRCH;
+	*p = proc_get(o->proc);
+	task_put(o);
+	return 0;
+}
+
 long sys_kill(struct task *t, struct sysargs *a)
 {
 	int pid = A_INT(a, 0), sig = A_INT(a, 1);
@@ -248,9 +264,9 @@ long sys_kill(struct task *t, struct sysargs *a)
 		return -EINVAL;
 	if (pid <= 0)
 		return pid == INT32_MIN ? -ESRCH : kill_many(t, pid, sig, &info);
-	p = proc_by_pid(pid);
-	if (!p)
-		return pid == 1 ? -EPERM : -ESRCH; /* 1: sbx itself */
+	r = find_process(pid, &p);
+	if (r)
+		return r;
 	r = kill_one(t, p, sig, &info);
 	proc_put(p);
 	return r;
@@ -315,9 +331,9 @@ long sys_rt_sigqueueinfo(struct task *t, struct sysargs *a)
 		return r;
 	if (sig < 0 || sig > SIGNAL_MAX)
 		return -EINVAL;
-	p = proc_by_pid(pid);
-	if (!p)
-		return pid == 1 ? -EPERM : -ESRCH;
+	r = find_process(pid, &p);
+	if (r)
+		return r;
 	r = kill_one(t, p, sig, &info);
 	proc_put(p);
 	return r;

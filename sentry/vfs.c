@@ -15,6 +15,7 @@
 #include "sentry/hostproc.h"
 #include "sentry/notify.h"
 #include "sentry/task.h"
+#include "sentry/textbusy.h"
 
 static struct mount *mounts; /* only grows, and only before the app starts */
 static uid_t host_uid;
@@ -561,6 +562,11 @@ int vfs_open(struct task *t, struct vnode *n, const char *path, unsigned flags, 
 
 	if (!n->ops->open)
 		return -EPERM;
+	if (!(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)) {
+		r = textbusy_check(n);
+		if (r)
+			return r;
+	}
 	r = n->ops->open(t, n, flags & ~(unsigned)(O_CREAT | O_EXCL), out);
 	if (r)
 		return r;

@@ -14,6 +14,7 @@ GUEST_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread
 guest_tests = \
 	tests/guest/chroot \
 	tests/guest/clocks \
+	tests/guest/clockset \
 	tests/guest/dev_files \
 	tests/guest/exec \
 	tests/guest/file_attr \
