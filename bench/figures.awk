@@ -1,11 +1,14 @@
 # Prints the tables of run-bench-svm from its data lines.
 $1 == "hlt" { if (!hlt || $3 + 0 < hlt) hlt = $3 + 0 }
-$1 == "native" { native[$2] = $3 }
-$1 == "runsc" { runsc[$2] = $3; has_runsc = 1 }
+# The better of two turns.
+function better(old, new) { return old == "" || new + 0 < old + 0 ? new : old }
+
+$1 == "native" { native[$2] = better(native[$2], $3) }
+$1 == "runsc" { runsc[$2] = better(runsc[$2], $3); has_runsc = 1 }
 $1 == "why" { why = $2 }
 $1 == "class" { order[++ops] = $2; class[$2] = $3; n[$2] = $4 }
 $1 == "sbx" {
-	ns[$2, $3] = $4
+	ns[$2, $3] = better(ns[$2, $3], $4)
 	for (i = 5; i <= 11; i++)
 		count[$2, $3, i] = $i
 }
