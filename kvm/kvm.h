@@ -127,7 +127,7 @@ struct platform_ctx {
 	struct platform_as *as;
 	struct list as_node;
 	struct platform_ctx *next_idle, *next_all;
-	void *tag;
+	void *tag, *worker;
 	unsigned index;
 	int fd;
 	struct kvm_run *run;

@@ -344,12 +344,24 @@ int platform_ctx_create(struct platform *p, struct platform_as *as, void *tag,
 	return 0;
 }
 
-static void detach(struct platform_ctx *ctx)
+static void leave_as(struct platform_ctx *ctx)
 {
 	pthread_mutex_lock(&ctx->as->lock);
 	list_del(&ctx->as_node);
 	pthread_mutex_unlock(&ctx->as->lock);
 	ctx->as = NULL;
+}
+
+void platform_ctx_detach(struct platform_ctx *ctx)
+{
+	if (ctx->p->resident)
+		kvm_host_mode(); /* this thread leaves the vCPU */
+	leave_as(ctx);
+}
+
+void **platform_ctx_worker(struct platform_ctx *ctx)
+{
+	return &ctx->worker;
 }
 
 void platform_ctx_destroy(struct platform_ctx **ctxp)
@@ -361,9 +373,8 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 		return;
 	*ctxp = NULL;
 	p = ctx->p;
-	if (p->resident)
-		kvm_host_mode(); /* this thread leaves the vCPU */
-	detach(ctx);
+	if (ctx->as)
+		platform_ctx_detach(ctx);
 	pthread_mutex_lock(&p->ctx_lock);
 	if (!ctx->broken) {
 		ctx->next_idle = p->idle;
@@ -374,7 +385,7 @@ void platform_ctx_destroy(struct platform_ctx **ctxp)
 
 void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as)
 {
-	detach(ctx);
+	leave_as(ctx);
 	if (!ctx->p->resident || ctx->live) /* the old tables may go away before the next entry */
 		kvm_vcpu_set_root(ctx, as->root);
 	ctx->as = as;

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/times.h>
+#include <unistd.h>
 #include "sentry/sys.h"
 #include "sentry/timer.h"
 
@@ -13,19 +15,45 @@
 
 enum { CLOCK_ALL, CLOCK_USER, CLOCK_EXACT }; /* the host's numbers for a thread's clocks */
 
-static uint64_t host_clock(const struct task *t, unsigned which)
+static uint64_t host_clock(int host_tid, unsigned which)
 {
-	clockid_t id = (clockid_t)((~(unsigned)t->host_tid << 3) | 4u | which);
+	clockid_t id = (clockid_t)((~(unsigned)host_tid << 3) | 4u | which);
 	struct timespec ts;
 
-	if (!t->host_tid || clock_gettime(id, &ts))
+	if (!host_tid || clock_gettime(id, &ts))
 		return 0;
 	return (uint64_t)ts.tv_sec * TIME_NSEC + (uint64_t)ts.tv_nsec;
 }
 
+/* What t used of it. */
+static uint64_t task_clock(const struct task *t, unsigned which, uint64_t base)
+{
+	int tid = __atomic_load_n(&t->host_tid, __ATOMIC_ACQUIRE);
+	uint64_t ns = host_clock(tid, which);
+
+	return ns > base ? ns - base : 0;
+}
+
+void cpu_start(struct task *t)
+{
+	int tid = (int)syscall(SYS_gettid);
+
+	t->cpu_base = (struct cpu_sample){
+		.exact = host_clock(tid, CLOCK_EXACT),
+		.all = host_clock(tid, CLOCK_ALL),
+		.user = host_clock(tid, CLOCK_USER),
+	};
+	__atomic_store_n(&t->host_tid, tid, __ATOMIC_RELEASE);
+}
+
 uint64_t task_cpu_ns(const struct task *t)
 {
-	return host_clock(t, CLOCK_EXACT);
+	return task_clock(t, CLOCK_EXACT, t->cpu_base.exact);
+}
+
+static uint64_t task_user_ns(const struct task *t)
+{
+	return task_clock(t, CLOCK_USER, t->cpu_base.user);
 }
 
 uint64_t proc_cpu_ns(struct proc *p)
@@ -44,8 +72,8 @@ uint64_t proc_cpu_ns(struct proc *p)
 void cpu_sample_add(struct cpu_sample *s, const struct task *t)
 {
 	s->exact += task_cpu_ns(t);
-	s->all += host_clock(t, CLOCK_ALL);
-	s->user += host_clock(t, CLOCK_USER);
+	s->all += task_clock(t, CLOCK_ALL, t->cpu_base.all);
+	s->user += task_user_ns(t);
 }
 
 static struct cpu_sample proc_sample(struct proc *p)
@@ -109,7 +137,7 @@ uint64_t proc_user_ns(struct proc *p)
 	pthread_mutex_lock(&p->lock);
 	sum = p->dead_cpu.user;
 	list_for_each (t, &p->tasks, node)
-		sum += host_clock(t, CLOCK_USER);
+		sum += task_user_ns(t);
 	pthread_mutex_unlock(&p->lock);
 	return sum;
 }

@@ -59,7 +59,8 @@ sentry_tasks = \
 	sentry/systable.c sentry/systable.h \
 	sentry/ids.c \
 	sentry/task.c sentry/task.h sentry/task_int.h \
-	sentry/timer.c sentry/timer.h
+	sentry/timer.c sentry/timer.h \
+	sentry/worker.c
 
 # Names and files
 sentry_files = \

@@ -219,6 +219,14 @@ int platform_ctx_create(struct platform *p, struct platform_as *as, void *tag,
 			struct platform_ctx **out);
 void platform_ctx_destroy(struct platform_ctx **ctx);
 
+/* Ends its stay in its address space, for good: the thread that ran it calls this before others may destroy
+ * that. platform_ctx_destroy follows. */
+void platform_ctx_detach(struct platform_ctx *ctx);
+
+/* A word of the caller's that belongs to the vCPU: NULL at first, and what it was when platform_ctx_create
+ * hands the same one out again. */
+void **platform_ctx_worker(struct platform_ctx *ctx);
+
 /* Moves the context to another address space (execve). */
 void platform_ctx_set_as(struct platform_ctx *ctx, struct platform_as *as);
 

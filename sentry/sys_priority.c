@@ -12,6 +12,7 @@
 void sched_set_nice(struct task *o, int nice)
 {
 	o->nice = nice;
+	o->host_sched = true;
 	if (o->host_tid)
 		setpriority(PRIO_PROCESS, (id_t)o->host_tid, nice);
 }
@@ -21,6 +22,7 @@ void sched_inherit(const struct task *t, struct task *n)
 	n->ioprio = t->ioprio;
 	n->nice = t->sched_reset_on_fork ? MAX(t->nice, 0) : t->nice;
 	n->sched_policy = t->sched_policy;
+	n->host_sched = t->host_sched;
 }
 
 /* ---- those that a call is about ---- */

@@ -87,6 +87,7 @@ long sys_sched_setaffinity(struct task *t, struct sysargs *a)
 	}
 	memcpy(o->cpus, want, sizeof(o->cpus));
 	/* The host's numbers are the app's unless the policy set a number of processors. */
+	o->host_sched = o->host_sched || !sandbox.config.cpus;
 	if (!sandbox.config.cpus && o->host_tid)
 		sched_setaffinity(o->host_tid, sizeof(want), (cpu_set_t *)want);
 	task_put(o);

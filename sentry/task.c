@@ -18,7 +18,6 @@
 #include "sentry/task_int.h"
 #include "sentry/timer.h"
 
-#define TASK_STACK  (256u * 1024)
 #define ZOMBIES_MAX 16384 /* with the tasks */
 
 __thread struct task *current;
@@ -162,18 +161,20 @@ uncount:
 }
 
 /* Unlinks t from its process; true for the last one. Nobody can find t to kick it any more: the list
- * was the way. The context goes before others may see that t is gone: then they may destroy the address
- * space it is in. References keep the struct. */
-static bool unlink_task(struct task *t)
+ * was the way. The context leaves before others may see that t is gone: then they may destroy the address
+ * space it is in. It is the caller's, as *ctx. References keep the struct. */
+static bool unlink_task(struct task *t, struct platform_ctx **ctx)
 {
 	struct proc *p = t->proc;
 	bool last;
 
+	*ctx = t->ctx;
 	signal_retarget(t, ~0ull);
 	ids_del_task(t);
 	pthread_mutex_lock(&p->lock);
 	list_del(&t->node);
-	platform_ctx_destroy(&t->ctx);
+	t->ctx = NULL;
+	platform_ctx_detach(*ctx);
 	cpu_sample_add(&p->dead_cpu, t);
 	t->host_tid = 0; /* the number may be another thread's soon */
 	last = --p->nr_tasks == 0;
@@ -187,9 +188,12 @@ static bool unlink_task(struct task *t)
 
 void task_discard(struct task *t)
 {
+	struct platform_ctx *ctx;
+
 	t->exiting = true;
 	domain_remove_task(t->proc->domain);
-	unlink_task(t);
+	unlink_task(t, &ctx);
+	platform_ctx_destroy(&ctx);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	task_put(t);
 }
@@ -221,11 +225,12 @@ static void add_counters(struct task *t)
 	pthread_mutex_unlock(&sandbox.lock);
 }
 
-/* The end of a thread, in the thread itself. */
-static void task_exit(struct task *t)
+/* The end of a thread, in the thread itself; true: the host's thread is to wait for another task. */
+static bool task_exit(struct task *t)
 {
 	struct proc *p = t->proc;
-	bool last;
+	struct platform_ctx *ctx;
+	bool last, keep = !t->host_sched;
 
 	t->exiting = true;
 	if (!atomic_load(&sandbox.ended)) {
@@ -236,15 +241,17 @@ static void task_exit(struct task *t)
 	timers_task_exit(t);
 	add_counters(t);
 	domain_remove_task(p->domain); /* before execve of another thread may change it */
-	last = unlink_task(t);
+	last = unlink_task(t, &ctx);
 	if (last)
 		proc_ended(p);
 	else
 		proc_thread_ended(p, t->tid);
 	current = NULL;
 	task_put(t);
+	keep = worker_release(ctx, keep);
 	atomic_fetch_sub(&sandbox.nr_tasks, 1);
 	sandbox_wake();
+	return keep;
 }
 
 static void platform_broke(const struct platform_event *ev)
@@ -281,31 +288,16 @@ hot_path void task_loop(struct task *t)
 	}
 }
 
-static void *task_main(void *arg)
+bool task_main(struct task *t)
 {
-	struct task *t = arg;
 	int tid;
 
 	current = t;
-	t->host_tid = (int)syscall(SYS_gettid);
+	cpu_start(t);
 	if (t->create_tid_addr) {
 		tid = t->tid;
 		gmem_write(t->proc->mm, gptr_at(t->create_tid_addr), &tid, sizeof(tid));
 	}
 	task_loop(t);
-	task_exit(t);
-	return NULL;
-}
-
-int task_start(struct task *t)
-{
-	pthread_attr_t attr;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, TASK_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&t->thread, &attr, task_main, t);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return task_exit(t);
 }

@@ -124,8 +124,8 @@ struct task {
 	struct task *id_next; /* sentry/ids.c */
 	struct proc *proc;
 	int tid;
-	pthread_t thread;
-	int host_tid;
+	int host_tid;		    /* of the thread that runs it, or 0 */
+	struct cpu_sample cpu_base; /* what that had used before */
 	struct platform_ctx *ctx;
 	struct platform_regs *regs; /* platform_ctx_regs(ctx) */
 	struct signal_state *sig;
@@ -150,6 +150,7 @@ struct task {
 	uint64_t cpus[16];	      /* affinity mask, as the app set it */
 	int nice, sched_policy, ioprio;
 	bool sched_reset_on_fork;
+	bool host_sched; /* its host thread has another affinity or nice value than it began with */
 	unsigned timer_slack_ns, timer_slack_default_ns;
 	int exit_code;	    /* of exit(2), in wait status format */
 	bool pi_gone;	    /* futex_pi_exit has been; guarded by the lock of futex_pi.c */
@@ -238,6 +239,9 @@ struct cpu_times proc_cpu_times(struct proc *p);
 uint64_t proc_user_ns(struct proc *p);
 /* Adds what the host tells of t. */
 void cpu_sample_add(struct cpu_sample *s, const struct task *t);
+
+/* Begins to count the CPU time of this thread, which is t's from now on; sets t->host_tid. */
+void cpu_start(struct task *t);
 
 /* Handles a CPU exception of the app: maps the page, or sends the signal. */
 void task_fault(struct task *t, const struct platform_event *ev);

@@ -16,8 +16,13 @@ struct proc *proc_create(void);
 struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocked, int *err);
 /* Is there likely room for one more task of p? Asked before the costly parts of making one. */
 bool task_room(const struct proc *p);
-/* Starts the host thread of t. 0 or -errno; then t is still the caller's. */
+/* Has a host thread run t. 0 or -errno; then t is still the caller's. (worker.c) */
 int task_start(struct task *t);
+/* Runs t in this thread until it ends; true: the thread is to wait for another task. */
+bool task_main(struct task *t);
+/* Gives back the vCPU that this thread ran; keep: with the thread, for another task. False when there are
+ * enough that wait: then the thread is to end. */
+bool worker_release(struct platform_ctx *ctx, bool keep);
 /* Takes a task that never started off its process and drops it. */
 void task_discard(struct task *t);
 /* Registers, segment bases and vector state of the new thread n: those of t, except what clone

@@ -26,6 +26,7 @@ struct platform_ctx {
 	int64_t consts[PLATFORM_CONST_MAX];
 	atomic_bool kicked;
 	uint8_t fpu[4096];
+	void *worker;
 };
 
 size_t fake_window_size;
@@ -257,6 +258,13 @@ int platform_ctx_create(struct platform *p, struct platform_as *as, void *tag,
 		return -ENOMEM;
 	(*out)->as = as;
 	return 0;
+}
+
+void platform_ctx_detach(struct platform_ctx *ctx) {}
+
+void **platform_ctx_worker(struct platform_ctx *ctx)
+{
+	return &ctx->worker;
 }
 
 void platform_ctx_destroy(struct platform_ctx **ctx)
