@@ -79,7 +79,7 @@ int mm_create(struct platform *p, struct mm **out)
 	mm->platform = p;
 	list_init(&mm->vmas);
 	mm->seed = (uint32_t)(random_pages(32) >> 12);
-	mm->limit_as = mm->limit_data = UINT64_MAX;
+	mm->limit_as = mm->limit_data = mm->limit_locked = UINT64_MAX;
 	mm->limit_stack = 8ull << 20;
 	mm->mmap_random = random_pages(28);
 	set_mmap_base(mm);
@@ -448,6 +448,10 @@ static int64_t mmap_locked(struct mm *mm, uint64_t addr, uint64_t len, int prot,
 	if (flags & MAP_LOCKED)
 		vflags |= VMA_LOCKED;
 	vflags |= mm->lock_future;
+	if ((flags & MAP_LOCKED) && !mm->limit_locked)
+		return -EPERM;
+	if ((vflags & VMA_LOCKED) && (len > mm->limit_locked || mm->locked > mm->limit_locked - len))
+		return -EAGAIN;
 	ret = mm_unmap_locked(mm, (uint64_t)at, (uint64_t)at + len);
 	if (ret < 0)
 		return ret;

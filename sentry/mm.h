@@ -50,6 +50,7 @@ int mm_mincore(struct mm *mm, uint64_t addr, uint64_t len, struct gptr vec);
 uint64_t mm_brk(struct mm *mm, uint64_t addr);
 /* mlock and munlock: nothing of the host is locked, but the pages are made present and counted.
  * limit is RLIMIT_MEMLOCK in bytes. */
+void mm_set_memlock(struct mm *mm, uint64_t limit); /* for mappings that are locked from the start */
 int mm_mlock(struct mm *mm, uint64_t addr, uint64_t len, bool on_fault, uint64_t limit);
 int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len);
 int mm_mlockall(struct mm *mm, int flags, uint64_t limit);

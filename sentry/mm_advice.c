@@ -13,6 +13,9 @@
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 /* Rounds [addr, addr+len) to pages. 0, 1 when it is empty, or -err. */
 static int page_range(uint64_t addr, uint64_t len, int err, uint64_t *end)
@@ -52,8 +55,6 @@ static void discard_anon(struct mm *mm, struct vma *v, uint64_t start, uint64_t 
 
 static int advise_dontneed(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 {
-	if (v->flags & VMA_LOCKED)
-		return -EINVAL;
 	if (v->kind == VMA_ANON)
 		discard_anon(mm, v, start, end);
 	else if (v->kind == VMA_FILE && !(v->flags & VMA_SHARED))
@@ -115,10 +116,16 @@ static int advise_flag(struct mm *mm, struct vma *v, uint64_t start, uint64_t en
 static int advise(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, int advice)
 {
 	switch (advice) {
-	case MADV_DONTNEED:
-		return advise_dontneed(mm, v, start, end);
 	case MADV_FREE: /* freeing at once is one of the things it allows */
-		return v->kind == VMA_ANON ? advise_dontneed(mm, v, start, end) : -EINVAL;
+		if (v->kind != VMA_ANON)
+			return -EINVAL;
+		/* fallthrough */
+	case MADV_DONTNEED:
+		if (v->flags & VMA_LOCKED)
+			return -EINVAL;
+		/* fallthrough */
+	case MADV_DONTNEED_LOCKED:
+		return advise_dontneed(mm, v, start, end);
 	case MADV_REMOVE:
 		return advise_remove(v, start, end);
 	case MADV_POPULATE_READ:
@@ -150,7 +157,7 @@ static int check_advice(int advice)
 	case MADV_DOFORK: case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE: case MADV_DONTDUMP: case MADV_DODUMP: case MADV_WIPEONFORK:
 	case MADV_KEEPONFORK: case MADV_COLD: case MADV_PAGEOUT: case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE:
+	case MADV_POPULATE_WRITE: case MADV_DONTNEED_LOCKED:
 		return 0;
 	case MADV_HWPOISON:
 		return -EPERM;
@@ -408,6 +415,25 @@ static int lock_range(uint64_t *addr, uint64_t len, uint64_t *end)
 	return *end == *addr;
 }
 
+/* Bytes of [start, end) that are locked already. */
+static uint64_t locked_within(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *v;
+	uint64_t n = 0;
+
+	for (v = vma_find(mm, start); v && v->start < end; v = vma_next(mm, v))
+		if (v->flags & VMA_LOCKED)
+			n += MIN(v->end, end) - MAX(v->start, start);
+	return n;
+}
+
+void mm_set_memlock(struct mm *mm, uint64_t limit)
+{
+	pthread_mutex_lock(&mm->lock);
+	mm->limit_locked = limit;
+	pthread_mutex_unlock(&mm->lock);
+}
+
 int mm_mlock(struct mm *mm, uint64_t addr, uint64_t len, bool on_fault, uint64_t limit)
 {
 	uint64_t end;
@@ -419,7 +445,8 @@ int mm_mlock(struct mm *mm, uint64_t addr, uint64_t len, bool on_fault, uint64_t
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&mm->lock);
-	if (end - addr > limit || mm->locked > limit - (end - addr))
+	if (end - addr > limit ||
+	    mm->locked - locked_within(mm, addr, end) > limit - (end - addr))
 		ret = -ENOMEM;
 	else if (!ret)
 		ret = set_locked(mm, addr, end, true);

@@ -201,6 +201,7 @@ static void copy_settings(const struct mm *from, struct mm *to)
 	to->limit_as = from->limit_as;
 	to->limit_data = from->limit_data;
 	to->limit_stack = from->limit_stack;
+	to->limit_locked = from->limit_locked;
 	to->forked = true;
 }
 

@@ -92,7 +92,7 @@ struct mm {
 	uint64_t mmap_base; /* mappings without an address go below this */
 	uint64_t brk;
 	struct mm_layout layout;
-	uint64_t limit_as, limit_data, limit_stack;
+	uint64_t limit_as, limit_data, limit_stack, limit_locked;
 	uint64_t vsize, vsize_peak, data, text, stack, locked; /* bytes */
 	unsigned lock_future; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
 	bool forked; /* private pages may be shared with other address spaces */

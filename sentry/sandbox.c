@@ -222,6 +222,7 @@ static void set_rlimits(struct proc *p)
 		*nofile = (struct rlimit){MIN(nofile->rlim_cur, max), MIN(nofile->rlim_max, max)};
 	mm_set_limits(p->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
 		      p->rlim[RLIMIT_STACK].rlim_cur);
+	mm_set_memlock(p->mm, p->rlim[RLIMIT_MEMLOCK].rlim_cur);
 }
 
 static int install_std_fds(struct proc *p, struct sbx_err **e)

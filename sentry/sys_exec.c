@@ -166,6 +166,7 @@ static int load(struct task *t, struct exec *x, struct file *exe, const char *pa
 		mm_fix_layout(x->mm);
 	mm_set_limits(x->mm, p->rlim[RLIMIT_AS].rlim_cur, p->rlim[RLIMIT_DATA].rlim_cur,
 		      p->rlim[RLIMIT_STACK].rlim_cur);
+	mm_set_memlock(x->mm, p->rlim[RLIMIT_MEMLOCK].rlim_cur);
 	r = loader_exec(x->mm, &la, &x->res, NULL);
 	if (!r) {
 		r = domain_enter(p, x->view, &x->domain);

@@ -266,6 +266,8 @@ static void rlimit_apply(struct proc *p, unsigned res)
 	pthread_mutex_unlock(&p->lock);
 	if (fdtab && res == RLIMIT_NOFILE)
 		fdtab_set_max(fdtab, fdtab_limit(lim[res].rlim_cur));
+	if (mm && res == RLIMIT_MEMLOCK)
+		mm_set_memlock(mm, lim[res].rlim_cur);
 	if (mm && (res == RLIMIT_AS || res == RLIMIT_DATA || res == RLIMIT_STACK))
 		mm_set_limits(mm, lim[RLIMIT_AS].rlim_cur, lim[RLIMIT_DATA].rlim_cur,
 			      lim[RLIMIT_STACK].rlim_cur);

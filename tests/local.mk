@@ -37,6 +37,7 @@ guest_tests = \
 	tests/guest/hello \
 	tests/guest/jobs \
 	tests/guest/limits \
+	tests/guest/mmadvice \
 	tests/guest/mmap \
 	tests/guest/mmfiles \
 	tests/guest/mmflood \
