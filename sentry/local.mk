@@ -134,6 +134,7 @@ sentry_net = \
 	sentry/net_cmsg.c \
 	sentry/net_cred.c sentry/net_cred.h \
 	sentry/net_gate.c \
+	sentry/net_mcast.c \
 	sentry/net_name.c \
 	sentry/net_opt.c \
 	sentry/net_rights.c \

@@ -184,8 +184,13 @@ ssize_t net_unix_write(struct task *t, struct file *f, const struct iovec *iov, 
 
 long net_getsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
 		    struct gptr lenp);
-long net_setsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
+long net_setsockopt(struct task *t, struct sysargs *a, int level, int name, struct gptr val,
 		    uint32_t len);
+
+/* Groups: joining one is listening on its address, and judged as that; net_mcast.c. */
+bool net_mcast_option(int level, int name);
+long net_mcast_set(struct task *t, struct sysargs *a, struct file *f, int level, int name,
+		   struct gptr val, uint32_t len);
 
 /* Writes an address and its length to the app, as accept, getsockname and recvfrom do: a NULL addr
  * is fine, *lenp says the room. 0 or -errno. */

@@ -14,7 +14,7 @@
 #include "sentry/net.h"
 #include "sentry/net_cred.h"
 #include "sentry/netlink.h"
-#include "sentry/task.h"
+#include "sentry/sys.h"
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
@@ -37,7 +37,7 @@ enum { GET = 1, SET = 2, BOTH = 3, REFUSED = 4 };
 
 struct opt {
 	int level, name;
-	uint16_t min, max; /* bytes: set needs min, both are cut to max */
+	uint16_t min, max; /* bytes: set of SOL_SOCKET needs min, both are cut to max */
 	uint8_t how;
 };
 
@@ -49,9 +49,10 @@ struct opt {
 	{                                                                                          \
 		IPPROTO_IP, name, 1, sizeof(int), BOTH                                             \
 	}
+/* May be looked at: nobody has set it. */
 #define REFUSE(level, name)                                                                        \
 	{                                                                                          \
-		level, name, 0, 0, REFUSED                                                         \
+		level, name, 0, 40, REFUSED | GET                                                  \
 	}
 
 static const struct opt options[] = {
@@ -59,13 +60,13 @@ static const struct opt options[] = {
 	INT_OPT(SOL_SOCKET, SO_REUSEADDR, BOTH),
 	INT_OPT(SOL_SOCKET, SO_TYPE, GET),
 	INT_OPT(SOL_SOCKET, SO_ERROR, GET),
-	INT_OPT(SOL_SOCKET, SO_DONTROUTE, GET),
+	INT_OPT(SOL_SOCKET, SO_DONTROUTE, BOTH),
 	INT_OPT(SOL_SOCKET, SO_BROADCAST, BOTH),
 	INT_OPT(SOL_SOCKET, SO_SNDBUF, BOTH),
 	INT_OPT(SOL_SOCKET, SO_RCVBUF, BOTH),
 	INT_OPT(SOL_SOCKET, SO_KEEPALIVE, BOTH),
 	INT_OPT(SOL_SOCKET, SO_OOBINLINE, BOTH),
-	INT_OPT(SOL_SOCKET, SO_NO_CHECK, GET),
+	INT_OPT(SOL_SOCKET, SO_NO_CHECK, BOTH),
 	INT_OPT(SOL_SOCKET, SO_PRIORITY, BOTH),
 	{SOL_SOCKET, SO_LINGER, sizeof(struct linger), sizeof(struct linger), BOTH},
 	INT_OPT(SOL_SOCKET, SO_REUSEPORT, BOTH),
@@ -88,6 +89,17 @@ static const struct opt options[] = {
 	INT_OPT(SOL_SOCKET, SO_RXQ_OVFL, BOTH),
 	{SOL_SOCKET, SO_COOKIE, 8, 8, GET},
 	{SOL_SOCKET, SO_MAX_PACING_RATE, sizeof(int), 8, BOTH},
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMPING, BOTH),
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMP_NEW, BOTH),
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMPNS_NEW, BOTH),
+	INT_OPT(SOL_SOCKET, SO_TIMESTAMPING_NEW, BOTH),
+	INT_OPT(SOL_SOCKET, SO_SELECT_ERR_QUEUE, BOTH),
+	INT_OPT(SOL_SOCKET, SO_BUSY_POLL, BOTH),
+	INT_OPT(SOL_SOCKET, SO_INCOMING_NAPI_ID, GET),
+	INT_OPT(SOL_SOCKET, SO_BPF_EXTENSIONS, GET),
+	INT_OPT(SOL_SOCKET, SO_DETACH_FILTER, SET),
+	INT_OPT(SOL_SOCKET, SO_BSDCOMPAT, BOTH),
+	{SOL_SOCKET, SO_MEMINFO, 0, 36, GET},
 	REFUSE(SOL_SOCKET, SO_BINDTODEVICE),
 	REFUSE(SOL_SOCKET, SO_ATTACH_FILTER),
 	REFUSE(SOL_SOCKET, SO_ATTACH_BPF),
@@ -114,6 +126,14 @@ static const struct opt options[] = {
 	INT_OPT(IPPROTO_TCP, TCP_FASTOPEN, BOTH),
 	INT_OPT(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, BOTH),
 	INT_OPT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_THIN_DUPACK, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_TIMESTAMP, GET),
+	{IPPROTO_TCP, TCP_CC_INFO, 0, OPT_MAX, GET},
+	INT_OPT(IPPROTO_TCP, TCP_SAVE_SYN, BOTH),
+	{IPPROTO_TCP, TCP_SAVED_SYN, 0, OPT_MAX, GET},
+	INT_OPT(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, BOTH),
+	INT_OPT(IPPROTO_TCP, TCP_INQ, BOTH),
 	REFUSE(IPPROTO_TCP, TCP_REPAIR),
 	REFUSE(IPPROTO_TCP, TCP_MD5SIG),
 	REFUSE(IPPROTO_TCP, TCP_ULP),
@@ -135,14 +155,19 @@ static const struct opt options[] = {
 	IP_OPT(IP_MULTICAST_TTL),
 	IP_OPT(IP_MULTICAST_LOOP),
 	IP_OPT(IP_MULTICAST_ALL),
+	IP_OPT(IP_RECVOPTS),
+	IP_OPT(IP_RETOPTS),
+	IP_OPT(IP_RECVORIGDSTADDR),
+	IP_OPT(IP_MINTTL),
+	IP_OPT(IP_CHECKSUM),
+	IP_OPT(IP_RECVFRAGSIZE),
+	IP_OPT(IP_RECVERR_RFC4884),
+	INT_OPT(IPPROTO_IP, IP_UNICAST_IF, GET),
+	{IPPROTO_IP, IP_MULTICAST_IF, 4, sizeof(struct ip_mreqn), BOTH},
 	REFUSE(IPPROTO_IP, IP_OPTIONS),
 	REFUSE(IPPROTO_IP, IP_HDRINCL),
 	REFUSE(IPPROTO_IP, IP_TRANSPARENT),
 	REFUSE(IPPROTO_IP, IP_FREEBIND),
-	REFUSE(IPPROTO_IP, IP_ADD_MEMBERSHIP),
-	REFUSE(IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP),
-	REFUSE(IPPROTO_IP, MCAST_JOIN_GROUP),
-	REFUSE(IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP),
 
 	INT_OPT(IPPROTO_IPV6, IPV6_V6ONLY, BOTH),
 	INT_OPT(IPPROTO_IPV6, IPV6_RECVPKTINFO, BOTH),
@@ -156,6 +181,23 @@ static const struct opt options[] = {
 	INT_OPT(IPPROTO_IPV6, IPV6_MTU_DISCOVER, BOTH),
 	INT_OPT(IPPROTO_IPV6, IPV6_MTU, GET),
 	INT_OPT(IPPROTO_IPV6, IPV6_DONTFRAG, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_2292PKTINFO, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_2292HOPLIMIT, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MULTICAST_IF, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MULTICAST_ALL, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVERR_RFC4884, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVHOPOPTS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVRTHDR, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVDSTOPTS, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVPATHMTU, BOTH),
+	{IPPROTO_IPV6, IPV6_PATHMTU, 0, 32, GET},
+	INT_OPT(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_MINHOPCOUNT, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_ORIGDSTADDR, BOTH),
+	INT_OPT(IPPROTO_IPV6, IPV6_UNICAST_IF, GET),
+	INT_OPT(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, BOTH),
+	REFUSE(IPPROTO_IPV6, IPV6_FREEBIND),
 	REFUSE(IPPROTO_IPV6, IPV6_ADDRFORM),
 	REFUSE(IPPROTO_IPV6, IPV6_RTHDR),
 	REFUSE(IPPROTO_IPV6, IPV6_HOPOPTS),
@@ -163,9 +205,6 @@ static const struct opt options[] = {
 	REFUSE(IPPROTO_IPV6, IPV6_RTHDRDSTOPTS),
 	REFUSE(IPPROTO_IPV6, IPV6_HDRINCL),
 	REFUSE(IPPROTO_IPV6, IPV6_TRANSPARENT),
-	REFUSE(IPPROTO_IPV6, IPV6_JOIN_GROUP),
-	REFUSE(IPPROTO_IPV6, MCAST_JOIN_GROUP),
-	REFUSE(IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP),
 };
 
 /* The table's row, or NULL with the -errno in *err. */
@@ -176,7 +215,7 @@ static const struct opt *find(int level, int name, unsigned how, int *err)
 
 		if (o->level != level || o->name != name)
 			continue;
-		*err = o->how == REFUSED ? -EPERM : -ENOPROTOOPT;
+		*err = o->how & REFUSED ? -EPERM : -ENOPROTOOPT;
 		return o->how & how ? o : NULL;
 	}
 	*err = -ENOPROTOOPT;
@@ -252,6 +291,24 @@ static void set_linger(struct sock *s, struct linger *l)
 	l->l_linger = LINGER_MAX;
 }
 
+static int own_level(const struct sock *s)
+{
+	return s->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/* A level that the socket knows nothing of. */
+static int level_error(const struct sock *s, int level, bool get)
+{
+	if (level == SOL_SOCKET)
+		return 0;
+	if (s->domain == AF_UNIX)
+		return -EOPNOTSUPP;
+	if (s->domain != AF_INET || level == IPPROTO_IP ||
+	    level == own_level(s))
+		return 0;
+	return get ? -EOPNOTSUPP : -ENOPROTOOPT;
+}
+
 /* What a socket was made as: of a netlink socket the host's is something else. */
 static void fix_kind(const struct sock *s, int name, int *v)
 {
@@ -285,6 +342,9 @@ long net_getsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return -EINVAL;
 	if (nl && level != SOL_SOCKET)
 		return -ENOPROTOOPT;
+	err = level_error(net_sock(f), level, true);
+	if (err)
+		return err;
 	if (level == SOL_SOCKET) {
 		err = get_own(t, net_sock(f), name, &u.val);
 		if (err < 0)
@@ -321,9 +381,10 @@ static void note_timeout(struct sock *s, int name, const void *val)
 		s->sndtimeo = on;
 }
 
-long net_setsockopt(struct task *t, struct file *f, int level, int name, struct gptr val,
+long net_setsockopt(struct task *t, struct sysargs *a, int level, int name, struct gptr val,
 		    uint32_t len)
 {
+	struct file *f = a->file[0];
 	_Alignas(8) uint8_t buf[OPT_MAX] = {0};
 	struct netlink *nl = netlink_of(f);
 	const struct opt *o;
@@ -336,10 +397,18 @@ long net_setsockopt(struct task *t, struct file *f, int level, int name, struct 
 		return netlink_setsockopt(t, nl, name, val, len);
 	if (nl && level != SOL_SOCKET)
 		return -ENOPROTOOPT;
+	err = level_error(net_sock(f), level, false);
+	if (err)
+		return err;
+	if (net_mcast_option(level, name))
+		return net_mcast_set(t, a, f, level, name, val, len);
 	o = find(level, name, SET, &err);
+	/* Linux looks at the length first where all options but a few are numbers. */
+	if (!o && len < sizeof(int) && (level == SOL_SOCKET || level == own_level(net_sock(f))))
+		return -EINVAL;
 	if (!o)
 		return err;
-	if (len < o->min)
+	if (len < o->min && level == SOL_SOCKET) /* else the host has its rules */
 		return -EINVAL;
 	len = MIN(len, (uint32_t)o->max);
 	if (gmem_read(t->proc->mm, buf, val, len))

@@ -492,6 +492,6 @@ long sys_setsockopt(struct task *t, struct sysargs *a)
 	int err = sock_of(a, &s);
 
 	return err ? err
-		   : net_setsockopt(t, a->file[0], A_INT(a, 1), A_INT(a, 2), A_PTR(a, 3),
+		   : net_setsockopt(t, a, A_INT(a, 1), A_INT(a, 2), A_PTR(a, 3),
 				    A_UINT(a, 4));
 }

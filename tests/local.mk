@@ -47,6 +47,7 @@ guest_tests = \
 	tests/guest/net_cred \
 	tests/guest/net_inet6 \
 	tests/guest/net_netlink \
+	tests/guest/net_opts \
 	tests/guest/net_proc \
 	tests/guest/net_rights \
 	tests/guest/net_tcp \
