@@ -3,6 +3,7 @@ dist_policy_DATA = \
 	examples/policies/compute.pol \
 	examples/policies/python.pol \
 	examples/policies/tools.pol examples/policies/shell.pol examples/policies/build.pol \
+	examples/policies/trial.pol \
 	examples/policies/web.pol \
 	examples/policies/runtime.pol \
 	examples/policies/postgres.pol

@@ -439,6 +439,10 @@ file:
 	$$ = dsl_file(dsl, @$, AST_FILE_SCRATCH, 0, $2, $4);
 	$$->size = $3;
   }
+| "overlay" paths size_opt notes {
+	$$ = dsl_file(dsl, @$, AST_FILE_OVERLAY, 0, $2, $4);
+	$$->size = $3;
+  }
 ;
 
 verbs_opt:
@@ -454,7 +458,6 @@ verbs:
 file_kind:
   "hide"	{ $$ = AST_FILE_HIDE; }
 | "nulled"	{ $$ = AST_FILE_NULLED; }
-| "overlay"	{ $$ = AST_FILE_OVERLAY; }
 ;
 
 size_opt:

@@ -45,11 +45,20 @@ static void add_scratch(struct table *t, const struct ast_file *f, const struct 
 {
 	struct pattern below = *p;
 	struct img_scratch s = {.rule = v->rule};
+	bool overlay = f->kind == AST_FILE_OVERLAY;
 	char *path = arena_strndup(&t->u->arena, p->t, p->len);
 	struct entry *e;
 
 	if (f->size && !resolve_val(t->u, f->size, CS_NONE, "size", &s.size))
 		return;
+	if (overlay && p->len <= 1) {
+		struct diag *d = diag_error(t->u->diags, span, "P032",
+					    "the whole file system cannot be an overlay");
+
+		diag_help(t->u->diags, d, "name the folders that the program may change");
+		return;
+	}
+	s.flags = overlay ? IMG_OVERLAY : 0;
 	s.path = img_build_string(&t->u->build, path ? path : "/");
 	img_build_scratch(&t->u->build, &s);
 	pattern_spread(&below);
@@ -63,11 +72,12 @@ static void add_statement(struct table *t, const struct ast_file *f)
 	struct unit *u = t->u;
 	uint32_t rule = resolve_rule(u, f->span, &f->notes), verbs = f->verbs;
 	struct img_verdict v = {.action = POL_ALLOW, .gate = POL_GATE_FILES, .rule = rule};
+	bool is_scratch = f->kind == AST_FILE_SCRATCH || f->kind == AST_FILE_OVERLAY;
 	struct pattern p;
 
 	resolve_notes(u, &f->notes);
-	if (f->kind == AST_FILE_NULLED || f->kind == AST_FILE_OVERLAY) {
-		resolve_unenforced(u, f->span, f->kind == AST_FILE_NULLED ? "nulled" : "overlay");
+	if (f->kind == AST_FILE_NULLED) {
+		resolve_unenforced(u, f->span, "nulled");
 		return;
 	}
 	if (f->kind == AST_FILE_DENY || f->kind == AST_FILE_HIDE) {
@@ -86,9 +96,9 @@ static void add_statement(struct table *t, const struct ast_file *f)
 	if (f->notes.quiet)
 		v.flags = POL_F_QUIET;
 	for (const struct ast_path *path = f->paths; path; path = path->next) {
-		if (!resolve_path(u, path, f->kind == AST_FILE_SCRATCH, &p))
+		if (!resolve_path(u, path, is_scratch, &p))
 			continue;
-		if (f->kind == AST_FILE_SCRATCH)
+		if (is_scratch)
 			add_scratch(t, f, &p, &v, path->span);
 		else
 			add(t, &p, verbs, &v, path->span);

@@ -285,7 +285,8 @@ static bool check_rest(struct check *c)
 			return flaw(c, "rule");
 	for (uint32_t i = 0; i < img->scratch.count; i++)
 		if (!string_ok(img, s[i].path) || s[i].rule >= img->rules.count ||
-		    IMG_AT(img, strings, char)[s[i].path] != '/')
+		    IMG_AT(img, strings, char)[s[i].path] != '/' || s[i].flags & ~(uint32_t)IMG_OVERLAY ||
+		    s[i].pad)
 			return flaw(c, "scratch");
 	for (uint32_t i = 0; i < IMG_CALLS; i++)
 		if (t0[i] > 7)
@@ -412,11 +413,28 @@ bool pol_net_grants(const struct pol_image *img, uint32_t verbs, uint8_t family,
 	return false;
 }
 
+/* Is what the grant lets change none of the host's files? It is a scratch's or an overlay's, or of the
+ * sandbox's own /dev, /proc and /sys. */
+static bool is_private(const struct pol_image *img, const struct pol_grant *g)
+{
+	static const char *const own[] = {"/dev", "/proc", "/sys"};
+	const struct img_scratch *s = IMG_AT(img, scratch, struct img_scratch);
+
+	for (uint32_t i = 0; i < img->scratch.count; i++)
+		if (s[i].rule == g->rule)
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (pol_path_below(own[i], strlen(own[i]), g->root, g->root_len))
+			return true;
+	return false;
+}
+
 static void summarize_objects(const struct pol_image *img, struct pol_config *out)
 {
 	const struct img_path *e = IMG_AT(img, paths, struct img_path);
 	const struct img_net *n = IMG_AT(img, nets, struct img_net);
 	const struct img_layer *base = IMG_AT(img, layers, struct img_layer);
+	struct pol_grant g;
 	const uint32_t writing =
 	    POL_V_WRITE | POL_V_APPEND | POL_V_CREATE | POL_V_DELETE | POL_V_LINK;
 
@@ -434,7 +452,8 @@ static void summarize_objects(const struct pol_image *img, struct pol_config *ou
 	for (uint32_t i = 0; i < base->paths.n; i++) {
 		if (e[i].v.action != POL_ALLOW)
 			continue;
-		out->files_write |= (e[i].verbs & writing) != 0;
+		if (e[i].verbs & writing && pol_image_grant(img, i, &g) && !is_private(img, &g))
+			out->files_write = true;
 		out->files_read |= (e[i].verbs & (POL_V_READ | POL_V_LIST)) != 0;
 		if (e[i].verbs & POL_V_CONNECT)
 			out->net_any = out->net_unix = true;
@@ -480,6 +499,7 @@ size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_s
 		out->path = string_at(img, s->path);
 		out->size = s->size;
 		out->rule = s->rule;
+		out->overlay = s->flags & IMG_OVERLAY;
 	}
 	return img->scratch.count;
 }

@@ -45,7 +45,7 @@ struct pol_config {
 	uint32_t cpus; /* 0: as the host */
 	bool net_any;  /* some net rule grants something */
 	bool net_inet, net_unix;
-	bool files_write;   /* some file pattern grants write, append, create or delete */
+	bool files_write;   /* some pattern of the host's files grants write, append, create or delete */
 	bool files_read;    /* some file pattern grants read or list */
 	uint32_t nr_views;  /* at least 1: more with `programs` */
 };
@@ -69,11 +69,12 @@ size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_lay
 /* "self" for view 0, else the names of its sections: "tool", "tool+net". As snprintf. */
 size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size_t size);
 
-/* `scratch` mounts: private in-memory trees. */
+/* `scratch` and `overlay` mounts: private in-memory trees. */
 struct pol_scratch {
 	const char *path;
 	uint64_t size; /* bytes; 0: the memory limit alone */
 	uint32_t rule;
+	bool overlay; /* starts as a view of the host's tree */
 };
 /* Fills *out for index, when there is one, and returns how many mounts there are. */
 size_t pol_image_scratch(const struct pol_image *img, size_t index, struct pol_scratch *out);

@@ -10,7 +10,7 @@
 #include "policy/eval.h"
 
 #define IMG_MAGIC      "SBXPOL\r\n"
-#define IMG_VERSION    2
+#define IMG_VERSION    3
 #define IMG_CALLS      512 /* entries of one view's verdict table */
 #define IMG_MAX_VIEWS  64
 #define IMG_MAX_LAYERS 32
@@ -138,10 +138,13 @@ struct img_net {
 	struct img_verdict v;
 };
 
+enum img_scratch_flags { IMG_OVERLAY = 1 };
+
 struct img_scratch {
 	uint32_t path; /* string */
 	uint32_t rule;
 	uint64_t size;
+	uint32_t flags, pad;
 };
 
 struct img_rule {

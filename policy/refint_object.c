@@ -224,6 +224,12 @@ static void file_verdict(const struct refint *r, const struct ast_file *f, struc
 		v->flags = POL_F_QUIET;
 }
 
+/* A private tree: a scratch, or an overlay, of which the gate says the same. */
+static bool is_private(const struct ast_file *f)
+{
+	return f->kind == AST_FILE_SCRATCH || f->kind == AST_FILE_OVERLAY;
+}
+
 static uint32_t verbs_of(const struct ast_file *f)
 {
 	switch (f->kind) {
@@ -232,6 +238,7 @@ static uint32_t verbs_of(const struct ast_file *f)
 	case AST_FILE_DENY:
 		return f->verbs ? f->verbs : POL_V_ALL;
 	case AST_FILE_SCRATCH:
+	case AST_FILE_OVERLAY:
 		return POL_V_ALL & ~(uint32_t)POL_V_EXEC;
 	default:
 		return POL_V_ALL;
@@ -314,7 +321,7 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 
 	for (unsigned i = 0; i < n; i++) {
 		for (const struct ast_file *f = files[i]->files; f; f = f->next) {
-			bool grant = f->kind == AST_FILE_GRANT || f->kind == AST_FILE_SCRATCH;
+			bool grant = f->kind == AST_FILE_GRANT || is_private(f);
 			struct best new = {.found = true, .grant = grant};
 
 			file_verdict(r, f, &new.v);
@@ -322,7 +329,7 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 				struct best parent = new;
 
 				new.order = parent.order = order++;
-				new.scratch = f->kind == AST_FILE_SCRATCH;
+				new.scratch = is_private(f);
 				expand(r, p, new.scratch, &t);
 				new.w = weigh(&t);
 				parent.implied = true;

@@ -22,6 +22,8 @@ struct vnode;
 struct file;
 struct dirent_sink;
 
+#define FILE_AT_END (-2) /* off of a write: at the end, wherever the file position is */
+
 /* Any member may be NULL: then the host descriptor is used (or -EINVAL / -ENOTTY ... without one).
  * Results are >= 0 or -errno. iov are host iovecs (pinned app memory). off < 0: the file position. */
 struct file_ops {
@@ -38,7 +40,7 @@ struct file_ops {
 	int (*truncate)(struct task *t, struct file *f, off_t len);
 	int (*fallocate)(struct task *t, struct file *f, int mode, off_t off, off_t len);
 	/* Host descriptor to map for mmap; -ENODEV when it cannot be mapped. */
-	int (*mmap_fd)(struct task *t, struct file *f);
+	int (*mmap_fd)(struct task *t, struct file *f, bool shared);
 	/* What poll says of the events asked for, when the host's answer about hostfd is only nearly
 	 * right: hostfd has to be ready whenever this says something. */
 	short (*poll)(struct file *f, short events);

@@ -42,7 +42,7 @@ static uint64_t random_below(const struct loader_args *a, uint64_t n)
 static ssize_t read_at(void *arg, void *buf, size_t n, uint64_t off)
 {
 	struct file *f = arg;
-	int fd = f->ops->mmap_fd ? f->ops->mmap_fd(current, f) : f->hostfd;
+	int fd = f->ops->mmap_fd ? f->ops->mmap_fd(current, f, false) : f->hostfd;
 	ssize_t got;
 
 	if (fd < 0)

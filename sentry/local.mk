@@ -120,6 +120,7 @@ sentry_memfs = \
 	sentry/tmpfs_data.c \
 	sentry/tmpfs_dir.c \
 	sentry/tmpfs_fifo.c \
+	sentry/tmpfs_lower.c \
 	sentry/tmpfs_nameless.c \
 	sentry/tmpfs_xattr.c \
 	sentry/tty.h \

@@ -253,9 +253,9 @@ static int map_shm(struct mm *mm, uint64_t addr, uint64_t len, int prot, unsigne
 	return 0;
 }
 
-static int host_fd(struct file *f)
+static int host_fd(struct file *f, const struct vma *v)
 {
-	return f->ops->mmap_fd ? f->ops->mmap_fd(current, f) : f->hostfd;
+	return f->ops->mmap_fd ? f->ops->mmap_fd(current, f, v->flags & VMA_SHARED) : f->hostfd;
 }
 
 static int host_map_fd(const struct vma *v, int fd, uint64_t win, uint64_t len, uint64_t off)
@@ -271,14 +271,14 @@ static int host_map_fd(const struct vma *v, int fd, uint64_t win, uint64_t len, 
 
 int mm_host_map(const struct vma *v, uint64_t win, uint64_t len, uint64_t off)
 {
-	int fd = host_fd(v->file);
+	int fd = host_fd(v->file, v);
 
 	return fd < 0 ? -ENODEV : host_map_fd(v, fd, win, len, off);
 }
 
 int mm_map_file(struct vma *v, struct file *f, uint64_t off)
 {
-	int fd = host_fd(f), ret;
+	int fd = host_fd(f, v), ret;
 	struct pgrange *r;
 	struct stat st;
 

@@ -73,7 +73,7 @@ static int advise_remove(struct vma *v, uint64_t start, uint64_t end)
 	if (!(v->flags & VMA_SHARED) || !(v->flags & VMA_MAYWRITE))
 		return -EACCES;
 	if (v->kind == VMA_FILE) {
-		fd = v->file->ops->mmap_fd ? v->file->ops->mmap_fd(current, v->file)
+		fd = v->file->ops->mmap_fd ? v->file->ops->mmap_fd(current, v->file, true)
 					   : v->file->hostfd;
 		return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 				 (off_t)(end - start)) < 0 ? -errno : 0;

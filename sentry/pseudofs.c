@@ -348,7 +348,7 @@ static int content_fallocate(struct task *t, struct file *f, int mode, off_t off
 	return -EOPNOTSUPP;
 }
 
-static int content_mmap_fd(struct task *t, struct file *f)
+static int content_mmap_fd(struct task *t, struct file *f, bool shared)
 {
 	return -ENODEV;
 }

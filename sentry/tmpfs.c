@@ -117,6 +117,7 @@ static void tmpfs_release(struct vnode *vn)
 		free(n->target);
 	}
 	tmpfs_xattr_free(n);
+	tmpfs_lower_free(n);
 	free(vn->path);
 	tmpfs_named(n);
 	pthread_mutex_destroy(&n->lock);
@@ -140,14 +141,16 @@ void tmpfs_inherit_group(const struct tnode *dir, struct tnode *n)
 /* Enters the new node n as name in dir. Drops nothing: the caller keeps its own reference. */
 static int enter(struct tnode *dir, const char *name, struct tnode *n)
 {
+	struct tentry *e;
 	int r;
 
 	pthread_mutex_lock(&dir->fs->lock);
-	if (!dir->nlink)
+	r = tmpfs_find(dir, name, &e);
+	if (!r && !dir->nlink)
 		r = -ENOENT;
-	else if (tmpfs_dir_find(dir, name))
+	else if (!r && e)
 		r = -EEXIST;
-	else
+	else if (!r)
 		r = tmpfs_dir_add(dir, name, n);
 	if (!r) {
 		vnode_get(&n->vn);
@@ -204,11 +207,13 @@ static int tmpfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
 	if (r)
 		return r;
 	pthread_mutex_lock(&d->fs->lock);
-	e = tmpfs_dir_find(d, name);
+	r = tmpfs_find(d, name, &e);
 	if (e)
 		*out = vnode_get(&e->node->vn);
+	else if (!r)
+		r = -ENOENT;
 	pthread_mutex_unlock(&d->fs->lock);
-	return e ? 0 : -ENOENT;
+	return r;
 }
 
 static int tmpfs_open(struct task *t, struct vnode *node, unsigned flags, struct file **out)
@@ -280,16 +285,20 @@ static int tmpfs_symlink(struct vnode *dir, const char *name, const char *target
 static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 {
 	struct tnode *n = tnode_of(node), *d = tnode_of(dir);
+	struct tentry *e;
 	int r = permit(dir, W_OK | X_OK);
 
 	if (r || S_ISDIR(node->type))
 		return r ? r : -EPERM;
 	pthread_mutex_lock(&d->fs->lock);
-	if (!d->nlink || (!n->nlink && !n->linkable))
+	r = tmpfs_find(d, name, &e);
+	if (r)
+		;
+	else if (!d->nlink || (!n->nlink && !n->linkable))
 		r = -ENOENT;
 	else if (n->nlink >= TMPFS_LINK_MAX)
 		r = -EMLINK;
-	else if (tmpfs_dir_find(d, name))
+	else if (e)
 		r = -EEXIST;
 	else
 		r = tmpfs_dir_add(d, name, n);
@@ -314,6 +323,7 @@ static struct tnode *remove_entry(struct tentry *e)
 	tmpfs_dir_del(e);
 	n->nlink--;
 	n->ctime = tmpfs_now();
+	tmpfs_lower_unlinked(n);
 	return n;
 }
 
@@ -326,8 +336,12 @@ static int tmpfs_unlink(struct vnode *dir, const char *name, bool rmdir)
 	if (r)
 		return r;
 	pthread_mutex_lock(&d->fs->lock);
-	e = tmpfs_dir_find(d, name);
-	if (!e)
+	r = tmpfs_find(d, name, &e);
+	if (!r && e && rmdir && S_ISDIR(e->node->vn.type))
+		r = tmpfs_lower_list(e->node);
+	if (r)
+		;
+	else if (!e)
 		r = -ENOENT;
 	else if (rmdir && !S_ISDIR(e->node->vn.type))
 		r = -ENOTDIR;
@@ -397,6 +411,7 @@ static int move(struct tentry *src, struct tnode *d, const char *name, struct te
 		*gone = dst->node;
 		dst->node->nlink--;
 		dst->node->ctime = tmpfs_now();
+		tmpfs_lower_unlinked(dst->node);
 		if (dst->node->entry == dst)
 			dst->node->entry = NULL;
 		if (S_ISDIR(dst->node->vn.type))
@@ -423,9 +438,15 @@ static int move(struct tentry *src, struct tnode *d, const char *name, struct te
 static int rename_locked(struct tnode *sd, const char *name, struct tnode *dd, const char *newname,
 			 unsigned flags, struct tnode **gone)
 {
-	struct tentry *src = tmpfs_dir_find(sd, name), *dst = tmpfs_dir_find(dd, newname);
-	int r;
+	struct tentry *src = NULL, *dst;
+	int r = tmpfs_find(dd, newname, &dst);
 
+	if (!r)
+		r = tmpfs_find(sd, name, &src);
+	if (!r && dst && S_ISDIR(dst->node->vn.type))
+		r = tmpfs_lower_list(dst->node);
+	if (r)
+		return r;
 	if (!src || !dd->nlink)
 		return -ENOENT;
 	if (dst && (flags & RENAME_NOREPLACE))
@@ -499,14 +520,14 @@ static void fill_attr(struct tnode *n, struct statx *st)
 	if (S_ISREG(n->vn.type))
 		tmpfs_data_sync(n, &size, &blocks);
 	else if (S_ISDIR(n->vn.type))
-		size = ((uint64_t)n->dir.count + 2) * 20;
+		size = n->dir.unread ? n->dir.host_size : ((uint64_t)n->dir.count + 2) * 20;
 	else if (S_ISLNK(n->vn.type))
 		size = strlen(n->target);
 	st->stx_size = size;
 	st->stx_blocks = blocks;
 	st->stx_nlink = n->nlink;
 	if (S_ISDIR(n->vn.type) && n->nlink)
-		st->stx_nlink = n->dir.subdirs + 2;
+		st->stx_nlink = n->dir.unread ? n->dir.host_links : n->dir.subdirs + 2;
 	st->stx_uid = n->uid;
 	st->stx_gid = n->gid;
 	st->stx_mode = (uint16_t)(n->vn.type | n->perm);
@@ -587,7 +608,7 @@ static int tmpfs_statfs(struct vnode *node, struct statfs *st)
 	uint64_t left = fs->limit > used ? fs->limit - used : 0;
 
 	memset(st, 0, sizeof(*st));
-	st->f_type = TMPFS_MAGIC;
+	st->f_type = fs->overlay ? OVERLAYFS_SUPER_MAGIC : TMPFS_MAGIC;
 	st->f_bsize = st->f_frsize = TMPFS_PAGE;
 	st->f_blocks = fs->limit / TMPFS_PAGE;
 	st->f_bfree = st->f_bavail = left / TMPFS_PAGE;

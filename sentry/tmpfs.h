@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+#include "base/list.h"
 #include "base/overflow.h"
 #include "sentry/vfs.h"
 
@@ -19,6 +20,9 @@
 #define TMPFS_PARK_MAX	 (64 * 1024) /* closed files up to this size need no descriptor */
 #define TMPFS_LINK_MAX	 65000u
 
+struct tlower; /* tmpfs_lower.c */
+struct toverlay;
+
 struct tmpfs {
 	pthread_mutex_t lock;
 	uint64_t limit; /* bytes */
@@ -26,6 +30,7 @@ struct tmpfs {
 	_Atomic uint64_t nr_nodes; /* the last node frees this structure */
 	_Atomic uint64_t next_ino;
 	uint64_t seed;
+	struct toverlay *overlay; /* NULL: it began empty */
 };
 
 struct tentry { /* a name */
@@ -47,6 +52,9 @@ struct tdir {
 	uint32_t nr_slots, cap_slots, free_slot; /* free_slot: UINT32_MAX for none */
 	uint32_t count, subdirs;
 	struct tnode *parent; /* NULL: the root, or removed */
+	bool unread;	      /* overlay: names are still to be taken from the host */
+	uint32_t host_links;  /* its link count and size there */
+	uint64_t host_size;
 };
 
 struct tdata { /* regular file: exactly one of memfd, parked holds it; neither when empty */
@@ -56,6 +64,9 @@ struct tdata { /* regular file: exactly one of memfd, parked holds it; neither w
 	uint64_t parked_size;
 	uint64_t charged; /* pages */
 	unsigned opens;
+	bool host; /* overlay: the contents are the host's, of this size */
+	uint64_t host_size, host_blocks;
+	struct list readers; /* open files that read these */
 	struct timespec seen_mtime, seen_atime; /* memfd's, when the node's times were last synced */
 };
 
@@ -79,6 +90,10 @@ struct tnode {
 	bool linkable;	      /* of O_TMPFILE: may get its first name */
 	char *nameless;	      /* what O_TMPFILE's is called until it has one; owned, charged */
 	struct txattr *xattrs; /* guarded by lock */
+	struct tlower *lower;  /* overlay: where it was found on the host, or NULL */
+	uint64_t host_dev;     /* the device there, when it is linked */
+	bool raw;	       /* its attributes are still to be taken from the host */
+	bool linked;	       /* has several names on the host */
 	union {
 		struct tdir dir;
 		struct tdata data;
@@ -115,7 +130,23 @@ void tmpfs_dir_del(struct tentry *entry);
 void tmpfs_dir_free(struct tnode *dir);
 int tmpfs_dir_open(struct tnode *dir, unsigned flags, struct file **out);
 
+/* ---- tmpfs_lower.c: overlays; the first three with tmpfs.lock held, the others with tnode.lock ---- */
+/* Takes over the names of a folder of the host that was not looked into yet. 0 or -errno. */
+int tmpfs_lower_list(struct tnode *dir);
+/* What name leads to in dir, with its attributes; *out is NULL when there is nothing. 0 or -errno. */
+int tmpfs_find(struct tnode *dir, const char *name, struct tentry **out);
+/* n lost a name. */
+void tmpfs_lower_unlinked(struct tnode *n);
+/* Opens the host's contents to read. */
+int tmpfs_lower_open(struct tnode *n, unsigned flags, const struct file_ops *ops, struct file **out);
+void tmpfs_lower_closed(struct tnode *n, const struct file *f);
+/* Makes the contents n's own, at most the first keep bytes of them. 0 or -errno. */
+int tmpfs_lower_copy(struct tnode *n, uint64_t keep);
+void tmpfs_lower_free(struct tnode *n);
+
 /* ---- tmpfs_data.c: contents of regular files ---- */
+/* Fills n, which has no contents, with size bytes of the host's file fd. 0 or -errno. */
+int tmpfs_data_fill(struct tnode *n, int fd, uint64_t size);
 void tmpfs_data_init(struct tnode *n);
 void tmpfs_data_free(struct tnode *n);
 int tmpfs_data_open(struct tnode *n, unsigned flags, struct file **out);

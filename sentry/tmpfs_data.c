@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 #include "sentry/hostproc.h"
 
@@ -37,6 +38,7 @@ static void remember_times(struct tdata *d)
 void tmpfs_data_init(struct tnode *n)
 {
 	n->data.memfd = -1;
+	list_init(&n->data.readers);
 }
 
 void tmpfs_data_free(struct tnode *n)
@@ -104,6 +106,11 @@ void tmpfs_data_sync(struct tnode *n, uint64_t *size, uint64_t *blocks)
 	struct tdata *d = &n->data;
 	struct stat st;
 
+	if (d->host) {
+		*size = d->host_size;
+		*blocks = d->host_blocks;
+		return;
+	}
 	*size = d->parked_size;
 	*blocks = pages_of(d->parked_size) * (TMPFS_PAGE / 512);
 	if (d->memfd < 0 || fstat(d->memfd, &st))
@@ -168,13 +175,40 @@ static void give_back(struct tnode *n, uint64_t size)
 	n->data.charged = keep;
 }
 
+int tmpfs_data_fill(struct tnode *n, int fd, uint64_t size)
+{
+	uint64_t done = 0;
+	ssize_t k = 1;
+	int r = reserve(n, size);
+
+	if (!r)
+		r = unpark(n);
+	while (!r && done < size && k) {
+		k = sendfile(n->data.memfd, fd, NULL, MIN(size - done, (uint64_t)1 << 30));
+		if (k < 0)
+			r = -errno;
+		else
+			done += (uint64_t)k;
+	}
+	if (r && n->data.memfd >= 0) {
+		close(n->data.memfd);
+		n->data.memfd = -1;
+		give_back(n, 0);
+	} else if (!r) {
+		remember_times(&n->data); /* they stay the file's */
+	}
+	return r;
+}
+
 static int truncate_locked(struct tnode *n, off_t len)
 {
 	int r;
 
 	if (len < 0)
 		return -EINVAL;
-	r = reserve(n, (uint64_t)len);
+	r = tmpfs_lower_copy(n, (uint64_t)len);
+	if (!r)
+		r = reserve(n, (uint64_t)len);
 	if (!r)
 		r = unpark(n);
 	if (!r && ftruncate(n->data.memfd, len))
@@ -222,7 +256,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 {
 	struct iovec cut[GMEM_IOV_MAX];
 	off_t size = current_size(&n->data), pos = off;
-	bool append = f->flags & O_APPEND;
+	bool append = f->flags & O_APPEND || off == FILE_AT_END;
 	uint64_t charged = n->data.charged;
 	size_t want, total = file_iov_total(iov, cnt);
 	ssize_t r;
@@ -242,7 +276,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 	r = pwritev(f->hostfd, cut, cnt, pos);
 	if (r < 0)
 		r = -errno;
-	else if (off < 0)
+	else if (off < 0 && off != FILE_AT_END)
 		lseek(f->hostfd, pos + r, SEEK_SET);
 	size = r > 0 ? changed(n) : current_size(&n->data);
 	if (pages_of((uint64_t)size) < n->data.charged)
@@ -346,13 +380,28 @@ static void data_release(struct file *f)
 	struct tnode *n = f->priv;
 
 	pthread_mutex_lock(&n->lock);
+	tmpfs_lower_closed(n, f);
 	if (!--n->data.opens && n->data.memfd >= 0)
 		park(n);
 	pthread_mutex_unlock(&n->lock);
 	vnode_put(&n->vn);
 }
 
+/* A shared mapping shows what is written later, so it cannot be one of the host's file. */
+static int data_mmap_fd(struct task *t, struct file *f, bool shared)
+{
+	struct tnode *n = f->priv;
+	int r = 0;
+
+	pthread_mutex_lock(&n->lock);
+	if (shared)
+		r = tmpfs_lower_copy(n, UINT64_MAX);
+	pthread_mutex_unlock(&n->lock);
+	return r ? r : f->hostfd;
+}
+
 static const struct file_ops data_file_ops = {
+	.mmap_fd = data_mmap_fd,
 	.write = data_write,
 	.from_pipe = data_from_pipe,
 	.truncate = data_truncate,
@@ -383,7 +432,11 @@ static int open_locked(struct tnode *n, unsigned flags, struct file **out)
 {
 	int fd, r;
 
-	r = unpark(n);
+	if (n->data.host && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC))
+		return tmpfs_lower_open(n, flags, &data_file_ops, out);
+	r = tmpfs_lower_copy(n, flags & O_TRUNC ? 0 : UINT64_MAX);
+	if (!r)
+		r = unpark(n);
 	if (r)
 		return r;
 	fd = hostproc_reopen(n->data.memfd, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT));

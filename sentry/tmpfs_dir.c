@@ -194,16 +194,15 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	struct tnode *n = f->priv;
 	struct tdir *d = &n->dir;
 	struct tnode *up;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&f->lock);
 	pthread_mutex_lock(&n->fs->lock);
 	up = d->parent ? d->parent : n;
-	if (!n->nlink)
-		r = -ENOENT; /* removed */
-	if (n->nlink && f->pos == 0 && dirent_emit(sink, n->vn.ino, 1, DT_DIR, "."))
+	r = n->nlink ? tmpfs_lower_list(n) : -ENOENT; /* removed */
+	if (!r && f->pos == 0 && dirent_emit(sink, n->vn.ino, 1, DT_DIR, "."))
 		f->pos = 1;
-	if (n->nlink && f->pos == 1 && dirent_emit(sink, up->vn.ino, FIRST_SLOT, DT_DIR, ".."))
+	if (!r && f->pos == 1 && dirent_emit(sink, up->vn.ino, FIRST_SLOT, DT_DIR, ".."))
 		f->pos = FIRST_SLOT;
 	if (f->pos >= FIRST_SLOT && f->pos - FIRST_SLOT < d->nr_slots) {
 		for (uint32_t i = (uint32_t)(f->pos - FIRST_SLOT); i < d->nr_slots; i++) {

@@ -236,34 +236,10 @@ static int mount_parents(const char *path, struct sbx_err **e)
 	return 0;
 }
 
-static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
+static void keep_point(struct vnode *n, const char *path)
 {
-	struct pol_scratch s;
-
-	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
-		struct vnode *root;
-		int r;
-
-		if (mount_parents(s.path, e))
-			return -1;
-		r = tmpfs_root(s.size, &root);
-		if (!r)
-			r = vfs_mount(s.path, root, "tmpfs", NULL, NULL);
-		if (r)
-			return sbx_err_errno(e, -r, "cannot make scratch %s", s.path);
-	}
-	return 0;
-}
-
-static bool below_scratch(const struct pol_image *img, const char *path, size_t len)
-{
-	struct pol_scratch s;
-
-	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
-		if (pol_path_below(s.path, strlen(s.path), path, len))
-			return true;
-	}
-	return false;
+	if (n->ops != &hostfs_ops && !n->path)
+		n->path = strdup(path);
 }
 
 /* Gives path, on which something of this type will be mounted, an entry in the scratch, so that it is
@@ -277,16 +253,51 @@ static void make_point(const char *path, mode_t type)
 	if (!v)
 		return;
 	r = vfs_resolve(NULL, AT_FDCWD, path, VFS_CREATE | VFS_NOFOLLOW, v);
-	if (!r && !v->node && v->dir->ops != &hostfs_ops && v->dir->ops->mkdir) {
+	if (!r && v->node) {
+		keep_point(v->node, path);
+	} else if (!r && v->dir->ops != &hostfs_ops && v->dir->ops->mkdir) {
 		r = type == S_IFDIR ? v->dir->ops->mkdir(v->dir, v->name, 0755)
 				    : v->dir->ops->mknod(v->dir, v->name, S_IFREG | 0644, 0);
 		if (!r && !v->dir->ops->lookup(v->dir, v->name, &n)) {
-			n->path = strdup(path);
+			keep_point(n, path);
 			vnode_put(n);
 		}
 	}
 	vpath_release(v);
 	free(v);
+}
+
+static int mount_scratch(const struct pol_image *img, struct sbx_err **e)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
+		struct vnode *root;
+		int r;
+
+		if (mount_parents(s.path, e))
+			return -1;
+		r = s.overlay ? tmpfs_overlay(s.path, s.size, &root) : tmpfs_root(s.size, &root);
+		if (r)
+			return sbx_err_errno(e, -r, "cannot make %s %s",
+					     s.overlay ? "overlay" : "scratch", s.path);
+		make_point(s.path, S_IFDIR);
+		r = vfs_mount(s.path, root, s.overlay ? "overlay" : "tmpfs", NULL, NULL);
+		if (r)
+			return sbx_err_errno(e, -r, "cannot mount %s", s.path);
+	}
+	return 0;
+}
+
+static bool below_scratch(const struct pol_image *img, const char *path, size_t len)
+{
+	struct pol_scratch s;
+
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++) {
+		if (pol_path_below(s.path, strlen(s.path), path, len))
+			return true;
+	}
+	return false;
 }
 
 static bool is_scratch_rule(const struct pol_image *img, uint32_t rule)
@@ -313,6 +324,7 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 		/* To look at a directory on the way to a grant is not to have what is in it. */
 		if (!g.allows || !(g.verbs & ~(uint32_t)POL_V_STAT) || g.root_len >= sizeof(path) ||
 		    is_scratch_rule(img, g.rule) || !below_scratch(img, g.root, g.root_len) ||
+		    vfs_mount_at(g.root, g.root_len) || /* a scratch or overlay of its own */
 		    vfs_mount_of(g.root, g.root_len)->root->ops == &hostfs_ops)
 			continue;
 		memcpy(path, g.root, g.root_len);

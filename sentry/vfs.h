@@ -120,6 +120,8 @@ struct mount *vfs_mount_of(const char *path, size_t len);
 /* Builds the whole tree from the policy image. Called once. */
 int vfs_init(const struct pol_image *img, struct sbx_err **e);
 int tmpfs_root(uint64_t max_bytes, struct vnode **out);	   /* sentry/tmpfs.c */
+/* As tmpfs_root, beginning as a view of the host's folder at path. 0 or -errno. */
+int tmpfs_overlay(const char *path, uint64_t max_bytes, struct vnode **out); /* tmpfs_lower.c */
 /* memfd_create: a file in memory without a name, counted as a tmpfs of the sandbox's memory limit. */
 int tmpfs_memfd(const char *name, mode_t mode, bool sealable, struct file **out);
 int procfs_root(struct vnode **out);			   /* sentry/procfs.c */

@@ -55,6 +55,7 @@ guest_tests = \
 	tests/guest/net_unix \
 	tests/guest/domains \
 	tests/guest/outside \
+	tests/guest/overlay \
 	tests/guest/peers \
 	tests/guest/pidfd \
 	tests/guest/proc_files \
@@ -177,6 +178,7 @@ host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/man
 	tests/fuzz/replay.t tests/policy/rows.t
 program_tests = \
 	tests/cli/files.t \
+	tests/cli/overlay.t \
 	tests/cli/run.t \
 	tests/net/gate.t \
 	tests/net/netlink.t \
@@ -195,7 +197,7 @@ big_tests = \
 	tests/programs/runtimes.t \
 	tests/programs/scale.t \
 	tests/programs/servers.t
-kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
+kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/overlay.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
 if HAVE_CMOCKA
@@ -227,9 +229,9 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs) bench/scale
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/domains.pol tests/guest/domains.expect tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
+EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/overlay.pol tests/guest/domains.pol tests/guest/domains.expect tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/script.py tests/programs/terminal.py tests/programs/cluster.js
-dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
+dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/overlay.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
 
 # What needs KVM, once more in a virtual machine that emulates AMD's.

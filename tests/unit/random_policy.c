@@ -330,8 +330,10 @@ static void put_files(struct buf *b, const char *indent)
 			buf_printf(b, "  deny %s %s quiet\n", PICK(verbs), PICK(patterns));
 		else if (form < 9)
 			buf_printf(b, "  hide %s\n", PICK(patterns));
-		else
+		else if (chance(50))
 			buf_printf(b, "  scratch %s\n", PICK(paths));
+		else
+			buf_printf(b, "  overlay %s\n", paths[1 + pick(ARRAY_SIZE(paths) - 1)]);
 	}
 }
 

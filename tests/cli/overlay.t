@@ -1,0 +1,189 @@
+#!/bin/sh
+# TAP: copy-on-write views. A program does on an overlay of a folder what it does on a copy of it, and
+# the folder stays as it was.
+: "${srcdir:=.}"
+. "$srcdir/tests/lib.sh"
+need_sbx
+new_dir
+export LC_ALL=C
+cp "${guestdir:-tests/guest}/overlay" "$dir/overlay"
+
+# A folder with everything in it.
+make_tree() {
+	rm -rf "$1"
+	mkdir -p "$1/dir/in" "$1/full" "$1/empty" "$1/hidden" && (
+		cd "$1" || exit
+		printf abcdefghijkl >data
+		printf 0123456789 >other
+		printf 'to be cut' >cut
+		printf gone >gone
+		printf deep >dir/in/deep
+		printf one >one
+		ln one two
+		ln -s data link
+		for i in 0 1 2 3 4 5 6 7 8 9; do printf "file $i" >full/f$i; done
+		printf attributes >attr
+		printf '#!/bin/sh\nexit 3\n' >script
+		chmod 755 script
+		mkfifo pipe
+		printf secret >hidden/secret
+		find . -exec touch -h -d @1000000 {} +
+	)
+}
+
+# Names, types, modes, times, contents of a folder.
+summary() { (cd "$1" && find . -printf '%P %y %m %n %s %T@ %l\n' | sort && find . -type f | sort | xargs cksum); }
+
+cat >"$dir/overlay.pol" <<'P'
+sbx: 1
+abi: linux-6.12
+name: overlay
+use: [sbx/dynamic]
+vars:
+  tree: {type: path}
+  prog: {type: path, default: /none}
+default: deny as EPERM
+unknown: deny as ENOSYS
+files: |
+  read,list,exec /usr/bin/** /bin/**
+  read,exec      ${prog}
+  overlay        ${tree} 8MiB
+  exec           ${tree}/**
+  hide           ${tree}/hidden/**
+  deny write     ${tree}/fixed as EROFS
+rules: |
+  allow @core, @mem, @io, @poll, @signal, @time, @random, @thread, @process, @file, @cred
+P
+on_overlay() { (cd "$dir/tree" && timeout -k 5 60 "$SBX" --policy "$dir/overlay.pol" --param "tree=$dir/tree" \
+	--param "prog=$dir/overlay" run "$@") </dev/null; }
+
+make_tree "$dir/tree"
+rm -rf "$dir/tree/hidden"
+cp -a "$dir/tree" "$dir/copy"
+summary "$dir/tree" >"$dir/before"
+"$dir/overlay" "$dir/copy" >"$dir/native" 2>&1
+on_overlay "$dir/overlay" "$dir/tree" >"$dir/sbx" 2>"$dir/err"
+if cmp -s "$dir/native" "$dir/sbx"; then
+	tap_ok "an overlay does what a copy does"
+else
+	{ diff "$dir/native" "$dir/sbx"; cat "$dir/err"; } >"$dir/diff"
+	tap_not_ok "an overlay does what a copy does" "$dir/diff"
+fi
+summary "$dir/tree" >"$dir/after"
+diff "$dir/before" "$dir/after" >"$dir/diff"
+if [ -s "$dir/diff" ]; then
+	tap_not_ok "the host's folder stays as it was" "$dir/diff"
+else
+	tap_ok "the host's folder stays as it was"
+fi
+
+# script DESCRIPTION WANTED: the script on standard input prints this, on an overlay of a fresh folder.
+script() {
+	make_tree "$dir/tree"
+	printf fixed >"$dir/tree/fixed"
+	printf outside >"$dir/outside"
+	summary "$dir/tree" >"$dir/before"
+	cat >"$dir/script"
+	on_overlay /bin/bash -c "$(cat "$dir/script")" >"$dir/out" 2>&1
+	printf '%s\n' "$2" >"$dir/want"
+	summary "$dir/tree" >"$dir/after"
+	if ! cmp -s "$dir/want" "$dir/out"; then
+		diff "$dir/want" "$dir/out" >"$dir/diff"
+		tap_not_ok "$1" "$dir/diff"
+	elif ! cmp -s "$dir/before" "$dir/after" || [ "$(cat "$dir/outside")" != outside ]; then
+		diff "$dir/before" "$dir/after" >"$dir/diff"
+		tap_not_ok "$1: the host's files changed" "$dir/diff"
+	else
+		tap_ok "$1"
+	fi
+}
+script "links that lead out of it are judged where they lead" "no
+no
+no" <<'S'
+ln -s ../outside out; cat out 2>/dev/null || echo no
+ln -s "$PWD/../outside" dir/abs; echo x 2>/dev/null >dir/abs || echo no
+ln -s .. up; cat up/outside 2>/dev/null || echo no
+S
+script "what the policy hides and refuses stays hidden and refused" "no
+no
+no
+no
+0" <<'S'
+cat hidden/secret 2>/dev/null || echo no
+{ echo x >fixed; } 2>/dev/null || echo no
+mv hidden seen 2>/dev/null || echo no
+mv fixed free 2>/dev/null && { echo x >free; } 2>/dev/null || echo no
+ls | grep -c hidden
+S
+script "what was removed does not come back" "no
+no
+new
+no deep
+1" <<'S'
+rm gone; cat gone 2>/dev/null || echo no
+mv dir d2; mkdir dir; cat dir/in/deep 2>/dev/null || echo no
+mv d2 d3; echo new >d2; cat d2
+rm -rf d3/in; mkdir d3/in; cat d3/in/deep 2>/dev/null || echo no deep
+mv full x; mkdir full; mv x/f1 full/; ls full | wc -l
+S
+script "dot-dot at the top is the host's folder above" "no
+no" <<'S'
+cat ../outside 2>/dev/null || echo no
+mv data ../stolen 2>/dev/null || echo no
+S
+script "the space has a limit" "no
+fits
+12" <<'S'
+head -c 20000000 /dev/zero >big 2>/dev/null || echo no
+rm big
+head -c 2000000 /dev/zero >big && echo fits
+wc -c <data
+S
+make_tree "$dir/tree"
+(cd "$dir/tree" && head -c 20000000 /dev/zero >big)
+script_out=$(on_overlay /bin/bash -c '{ echo x >>big; } 2>/dev/null || echo no; wc -c <big; : >big; wc -c <big' 2>&1)
+if [ "$script_out" = "no
+20000000
+0" ]; then
+	tap_ok "a file that does not fit can be read and replaced, not changed"
+else
+	printf '%s\n' "$script_out" >"$dir/diff"
+	tap_not_ok "a file that does not fit can be read and replaced, not changed" "$dir/diff"
+fi
+# A build in a source tree that stays as it was, under the shipped policy.
+rm -rf "$dir/tree" && mkdir "$dir/tree"
+for i in 1 2 3; do echo "int f$i(void) { return $i; }" >"$dir/tree/f$i.c"; done
+printf '#include <stdio.h>\nint f1(void), f2(void), f3(void);\nint main(void) { printf("%%d\\n", f1()+f2()+f3()); }\n' \
+	>"$dir/tree/main.c"
+printf 'prog: main.o f1.o f2.o f3.o\n\t$(CC) -o $@ $^\n' >"$dir/tree/Makefile"
+summary "$dir/tree" >"$dir/before"
+(cd "$dir/tree" && timeout -k 5 100 "$SBX" --policy "$policies/trial.pol" --param "src=$dir/tree" \
+	run /bin/sh -c 'make -s -j2 && ./prog && make') >"$dir/out" 2>&1 </dev/null
+summary "$dir/tree" >"$dir/after"
+if [ "$(cat "$dir/out")" = "6
+make: 'prog' is up to date." ] && cmp -s "$dir/before" "$dir/after"; then
+	tap_ok "a build under trial.pol leaves the source as it was"
+else
+	{ cat "$dir/out"; diff "$dir/before" "$dir/after"; } >"$dir/diff"
+	tap_not_ok "a build under trial.pol leaves the source as it was" "$dir/diff"
+fi
+# The host changes its folder while the program looks.
+make_tree "$dir/tree"
+mkfifo "$dir/go"
+(sleep 1; rm "$dir/tree/other"; ln -s ../outside "$dir/tree/other.new"; mv "$dir/tree/other.new" "$dir/tree/cut") &
+script_out=$(on_overlay /bin/bash -c 'ls >/dev/null; sleep 2; cat other 2>/dev/null || echo gone; cat cut 2>/dev/null || echo gone' 2>&1)
+wait
+if [ "$script_out" = "gone
+gone" ]; then
+	tap_ok "a name that the host turns into a link leads nowhere"
+else
+	printf '%s\n' "$script_out" >"$dir/diff"
+	tap_not_ok "a name that the host turns into a link leads nowhere" "$dir/diff"
+fi
+"$SBX" --policy "$dir/overlay.pol" --param "tree=$dir/none" run /bin/true 2>"$dir/err"
+if [ $? != 0 ] && grep -q "cannot make overlay $dir/none" "$dir/err"; then
+	tap_ok "a folder that is not there is an error"
+else
+	tap_not_ok "a folder that is not there is an error" "$dir/err"
+fi
+tap_end
