@@ -404,7 +404,8 @@ long net_setsockopt(struct task *t, struct sysargs *a, int level, int name, stru
 		return net_mcast_set(t, a, f, level, name, val, len);
 	o = find(level, name, SET, &err);
 	/* Linux looks at the length first where all options but a few are numbers. */
-	if (!o && len < sizeof(int) && (level == SOL_SOCKET || level == own_level(net_sock(f))))
+	if (err == -ENOPROTOOPT && !o && len < sizeof(int) &&
+	    (level == SOL_SOCKET || level == own_level(net_sock(f))))
 		return -EINVAL;
 	if (!o)
 		return err;
