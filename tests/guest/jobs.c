@@ -204,9 +204,8 @@ static void limits(void)
 	rl.rlim_max = old.rlim_max;
 	SAY(prlimit(pid, RLIMIT_NOFILE, &rl, NULL));
 	SAY(prlimit(pid, RLIMIT_NOFILE, NULL, &rl));
-	/* the sandbox keeps some descriptors where it cannot have more than its own limit */
-	printf("%ld, ours %d\n", rl.rlim_cur == old.rlim_cur ? -1 : (long)rl.rlim_cur,
-	       !getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur == old.rlim_cur);
+	printf("%lu", (unsigned long)rl.rlim_cur);
+	printf(", ours as before: %d\n", !getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur == old.rlim_cur);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	SAY(prlimit(pid, RLIMIT_NOFILE, NULL, &rl));
