@@ -424,6 +424,7 @@ static const char *const fillers[] = {
     "sched_rr_get_interval",
     "get_robust_list",
     "mincore",
+    "mq_timedreceive",
     "getcwd",
     "wait4",
     "waitid",

@@ -7,6 +7,7 @@
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/filelock.h"
+#include "sentry/mqueue.h"
 
 #define WORD_BITS  64u
 #define FIRST_SIZE 256u /* a multiple of WORD_BITS */
@@ -286,6 +287,7 @@ void fdtab_fill(struct fdtab *t, int fd, struct file *f, bool cloexec)
 static void drop(struct fdtab *t, struct file *f)
 {
 	filelock_release(t->locks, f);
+	mq_closed(f);
 	file_put(f);
 }
 

@@ -37,6 +37,7 @@ sentry_tasks = \
 	sentry/hostcall.c sentry/hostcall_asm.S \
 	sentry/ipc.c sentry/ipc.h \
 	sentry/job.h \
+	sentry/mqueue.c sentry/mqueue.h \
 	sentry/pidfd.c sentry/pidfd.h \
 	sentry/proc.c \
 	sentry/sandbox.c \
@@ -45,6 +46,7 @@ sentry_tasks = \
 	sentry/sys_exec.c \
 	sentry/sys_futex.c \
 	sentry/sys_job.c \
+	sentry/sys_mq.c \
 	sentry/sys_msgq.c \
 	sentry/sys_numa.c \
 	sentry/sys_peer.c \

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "sentry/hostproc.h"
+#include "sentry/mqueue.h"
 #include "sentry/ipc.h"
 
 #define PID_MAX	      4194304
@@ -107,6 +108,9 @@ CONST_FILE(perf_event_paranoid, 3)
 CONST_FILE(rt_period, 1000000)
 CONST_FILE(rt_runtime, 950000)
 CONST_FILE(rr_timeslice, 4)
+CONST_FILE(mq_messages, MQ_MESSAGES_MAX)
+CONST_FILE(mq_size, MQ_SIZE_MAX)
+CONST_FILE(mq_queues, MQ_QUEUES_MAX)
 CONST_FILE(aio_max_nr, 65536)
 CONST_FILE(aio_nr, 0)
 CONST_FILE(lease_break_time, 45)
@@ -224,6 +228,15 @@ static const struct pseudo_entry inotify_dir[] = {
 	PROC_END,
 };
 
+static const struct pseudo_entry mqueue_dir[] = {
+	PROC_REG("msg_default", 0444, show_mq_messages),
+	PROC_REG("msg_max", 0444, show_mq_messages),
+	PROC_REG("msgsize_default", 0444, show_mq_size),
+	PROC_REG("msgsize_max", 0444, show_mq_size),
+	PROC_REG("queues_max", 0444, show_mq_queues),
+	PROC_END,
+};
+
 static const struct pseudo_entry fs_dir[] = {
 	PROC_REG("aio-max-nr", 0444, show_aio_max_nr),
 	PROC_REG("aio-nr", 0444, show_aio_nr),
@@ -239,6 +252,7 @@ static const struct pseudo_entry fs_dir[] = {
 	PROC_REG("protected_symlinks", 0444, show_protected),
 	PROC_REG("suid_dumpable", 0444, show_suid_dumpable),
 	PROC_REG("file-max", 0444, show_file_max),
+	PROC_DIR("mqueue", 0555, mqueue_dir),
 	PROC_REG("nr_open", 0444, show_nr_open),
 	PROC_REG("pipe-max-size", 0444, show_pipe_max),
 	PROC_END,

@@ -43,6 +43,7 @@ guest_tests = \
 	tests/guest/mmflood \
 	tests/guest/mmrandom \
 	tests/guest/mmthreads \
+	tests/guest/mqueue \
 	tests/guest/mremap \
 	tests/guest/net_cred \
 	tests/guest/net_inet6 \
