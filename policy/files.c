@@ -287,10 +287,11 @@ static void check_widening(struct table *t)
 
 static bool is_mount(struct unit *u, const struct ast_file *f)
 {
-	if (f->kind != AST_FILE_SCRATCH)
+	if (f->kind != AST_FILE_SCRATCH && f->kind != AST_FILE_OVERLAY)
 		return false;
 	diag_help(u->diags,
-		  diag_error(u->diags, f->span, "P036", "a program has no scratch of its own"),
+		  diag_error(u->diags, f->span, "P036", "a program has no %s of its own",
+			     f->kind == AST_FILE_OVERLAY ? "overlay" : "scratch"),
 		  "all programs see the same tree: write it in the policy's files");
 	return true;
 }

@@ -174,8 +174,8 @@ static ssize_t splice_any(struct splice *s)
 		return into_counted(s);
 	if (s->in->kind == POL_FD_FILE && s->in->ops->read)
 		return from_text(s);
-	if (s->in->hostfd < 0 || s->out->hostfd < 0 || s->out->ops->write ||
-	    (s->in->ops->read && !net_sock(s->in)))
+	if (s->in->hostfd < 0 || s->out->hostfd < 0 ||
+	    (s->out->ops->write && !net_sock(s->out)) || (s->in->ops->read && !net_sock(s->in)))
 		return -EINVAL;
 	return on_host(s, SYS_splice);
 }
