@@ -65,6 +65,7 @@ guest_tests = \
 	tests/guest/ready_async \
 	tests/guest/ready_epoll \
 	tests/guest/ready_intr \
+	tests/guest/ready_nest \
 	tests/guest/ready_pipe \
 	tests/guest/ready_poll \
 	tests/guest/ready_signalfd \
