@@ -34,7 +34,7 @@ function row(op, r, i)
 # The first figure over the second, with the bound that it should keep.
 function bound(what, a, b, limit)
 {
-	printf "%-58s %6s  %s\n", what, ratio(a, b), a <= limit * b ? "at most " limit : "OVER " limit
+	printf "%-58s %6s  %s\n", what, ratio(a, b), a + 0 <= limit * b ? "at most " limit : "OVER " limit
 }
 
 function judge(i, op, r, best)
