@@ -74,7 +74,7 @@ hot_path static void adopt_thread(struct platform_ctx *ctx)
 /* Gets ctx out of KVM_RUN, if it is there. Async-signal-safe. */
 static void poke(struct platform_ctx *ctx)
 {
-	ctx->run->immediate_exit = 1;
+	__atomic_store_n(&ctx->run->immediate_exit, 1, __ATOMIC_RELAXED);
 	atomic_thread_fence(memory_order_seq_cst);
 	if ((atomic_load(&ctx->guest_seq) & 1) && !atomic_exchange(&ctx->poked, 1))
 		syscall(SYS_tgkill, getpid(), atomic_load(&ctx->tid), platform_kick_signal());
@@ -231,7 +231,7 @@ static int enter(struct platform_ctx *ctx, bool run_on)
 {
 	int r = 0;
 
-	ctx->run->immediate_exit = 0;
+	__atomic_store_n(&ctx->run->immediate_exit, 0, __ATOMIC_RELAXED);
 	atomic_store(&ctx->poked, 0); /* a signal of the last stay may have gone elsewhere */
 	atomic_fetch_add(&ctx->guest_seq, 1);
 	if (run_on) {
@@ -271,7 +271,7 @@ static void run(struct platform_ctx *ctx, struct platform_event *ev)
 			kvm_interrupted_event(ctx, ev);
 			return;
 		}
-		poked = ctx->run->immediate_exit;
+		poked = __atomic_load_n(&ctx->run->immediate_exit, __ATOMIC_RELAXED);
 		if (r == -EINTR) {
 			poked |= kvm_kick_take(ctx);
 			outside |= !poked || ctx->probing; /* another signal of this process */

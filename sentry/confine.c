@@ -156,7 +156,7 @@ int confine_landlock(const struct confine_opts *o, struct sbx_err **e)
 #define SBX_INSTRUMENTED 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(SBX_INSTRUMENTED)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SBX_INSTRUMENTED)
 #define INSTRUMENTED 1 /* such builds open report files at exit */
 #else
 #define INSTRUMENTED 0

@@ -4,6 +4,7 @@
 #ifndef SBX_SENTRY_PGPOOL_H
 #define SBX_SENTRY_PGPOOL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,8 +61,8 @@ struct pgrange {
 	struct extent at;
 	uint32_t refs; /* guarded by the ranges' lock */
 	bool shared;   /* holds a MAP_SHARED mapping: set with pgrange_shared */
-	bool forked;   /* several address spaces use it: it stays mapped until the last put */
-	bool populated; /* the host was made to map all of it */
+	atomic_bool forked; /* several address spaces use it: it stays mapped until the last put */
+	atomic_bool populated; /* the host was made to map all of it */
 };
 int pgrange_create(uint64_t len, struct pgrange **out); /* 0 or -ENOMEM */
 struct pgrange *pgrange_get(struct pgrange *r);

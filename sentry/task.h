@@ -70,7 +70,7 @@ struct proc { /* thread group */
 	bool has_id;
 	struct proc *parent; /* NULL: sbx itself, which the app sees as process 1 */
 	struct list children, sibling;
-	int exit_signal;     /* sent to the parent at the end; 0: none */
+	atomic_int exit_signal; /* sent to the parent at the end; 0: none */
 	bool zombie;	     /* ended, not waited for yet */
 	atomic_bool gone;    /* off the list */
 	int end_fd;	     /* eventfd of its pidfds; 0: there are none */
