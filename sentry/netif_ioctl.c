@@ -1,5 +1,6 @@
 /* The old way of asking for interfaces: SIOCGIF*. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -75,6 +76,9 @@ static int answer(const struct netif_link *l, unsigned cmd, struct ifreq *r)
 	case SIOCGIFMAP:
 		memset(&r->ifr_map, 0, sizeof(r->ifr_map));
 		return 0;
+	case SIOCETHTOOL: /* as of an interface without a driver to ask */
+	case SIOCGMIIPHY:
+		return -EOPNOTSUPP;
 	default:
 		return -ENOTTY;
 	}

@@ -15,13 +15,17 @@
 int procfs_proc(const struct pseudo_key *k, struct proc **p)
 {
 	*p = proc_by_pid(k->pid);
-	return *p ? 0 : -ESRCH;
+	if (*p)
+		return 0;
+	return k->pid == 1 ? -EACCES : -ESRCH; /* sbx's own is not the app's to see */
 }
 
 int procfs_task(const struct pseudo_key *k, struct task **t)
 {
 	*t = task_by_tid(k->tid ? k->tid : k->pid);
-	return *t ? 0 : -ESRCH;
+	if (*t)
+		return 0;
+	return k->pid == 1 ? -EACCES : -ESRCH;
 }
 
 /* What a process has until it ends, referenced: whichever is asked for. */

@@ -32,6 +32,7 @@ struct each { /* which threads, and what is done with them */
 	int which, who; /* PRIO_* */
 	int value;
 	int (*fn)(struct each *e, struct task *o);
+	int of_init; /* what there is to say of process 1 */
 	int result; /* NONE_FOUND: there was none */
 };
 
@@ -62,6 +63,8 @@ static int for_each(struct each *e)
 		if (o)
 			visit(e, o);
 		task_put(o);
+		if (e->result == NONE_FOUND && e->who == 1) /* sbx itself */
+			return e->of_init;
 		return e->result == NONE_FOUND ? -ESRCH : e->result;
 	}
 	pthread_mutex_lock(&sandbox.lock);
@@ -101,14 +104,14 @@ static bool known_which(int which)
 
 long sys_getpriority(struct task *t, struct sysargs *a)
 {
-	struct each e = {.t = t, .which = A_INT(a, 0), .who = A_INT(a, 1), .fn = get_nice};
+	struct each e = {.t = t, .which = A_INT(a, 0), .who = A_INT(a, 1), .fn = get_nice, .of_init = 20};
 
 	return known_which(e.which) ? for_each(&e) : -EINVAL;
 }
 
 long sys_setpriority(struct task *t, struct sysargs *a)
 {
-	struct each e = {.t = t, .which = A_INT(a, 0), .who = A_INT(a, 1), .fn = set_nice};
+	struct each e = {.t = t, .which = A_INT(a, 0), .who = A_INT(a, 1), .fn = set_nice, .of_init = -EPERM};
 
 	e.value = MAX(-20, MIN(19, A_INT(a, 2)));
 	return known_which(e.which) ? for_each(&e) : -EINVAL;
@@ -149,7 +152,7 @@ static int which_of(int ioprio_who)
 
 long sys_ioprio_set(struct task *t, struct sysargs *a)
 {
-	struct each e = {.t = t, .which = which_of(A_INT(a, 0)), .who = A_INT(a, 1), .fn = set_ioprio};
+	struct each e = {.t = t, .which = which_of(A_INT(a, 0)), .who = A_INT(a, 1), .fn = set_ioprio, .of_init = -EPERM};
 	int class = A_INT(a, 2) >> IOPRIO_CLASS_SHIFT, data = A_INT(a, 2) & PRIO_DATA;
 
 	e.value = A_INT(a, 2);

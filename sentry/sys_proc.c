@@ -319,7 +319,7 @@ long sys_prlimit64(struct task *t, struct sysargs *a)
 	long r;
 
 	if (!o)
-		return -ESRCH;
+		return A_INT(a, 0) == 1 ? -EPERM : -ESRCH;
 	r = -EPERM;
 	if (proc_may_touch(t, o->proc))
 		r = do_prlimit(t, o->proc, A_UINT(a, 1), a->raw[2], a->raw[3]);

@@ -53,9 +53,9 @@ long sys_sched_getaffinity(struct task *t, struct sysargs *a)
 	if ((len & 7) || len < (uint64_t)words * 8)
 		return -EINVAL;
 	o = A_INT(a, 0) < 0 ? NULL : target(t, A_INT(a, 0));
-	if (!o)
+	if (!o && A_INT(a, 0) != 1)
 		return -ESRCH;
-	if (any_bit(o->cpus))
+	if (o && any_bit(o->cpus))
 		memcpy(mask, o->cpus, sizeof(mask));
 	task_put(o);
 	/* Linux writes as many bytes as its processors need, rounded to words. */
