@@ -75,6 +75,7 @@ guest_tests = \
 	tests/guest/sysv_shm \
 	tests/guest/sysv_sem \
 	tests/guest/sysv_msg \
+	tests/guest/sysv_stress \
 	tests/guest/tasks \
 	tests/guest/threads64 \
 	tests/guest/timers \
