@@ -573,7 +573,7 @@ void img_layer_net(const struct pol_image *img, unsigned layer, uint32_t nverb,
 	if (addr->proto == POL_PROTO_UNIX && nverb != POL_NET_LISTEN && addr->path &&
 	    addr->path_len && addr->path[0] == '/') {
 		img_layer_path(img, layer, POL_V_CONNECT, addr->path, addr->path_len, v);
-		if (!(v->flags & POL_F_DEFAULT))
+		if (v->action == POL_ALLOW ? l->flags & IMG_LAYER_FILES : !(v->flags & POL_F_DEFAULT))
 			return;
 	}
 	give_default(l, IMG_LAYER_NET, POL_GATE_NET, v);

@@ -191,9 +191,28 @@ bool expect_addr(const char *text, struct pol_addr *a)
 	return parser_ip(text, len, &a->family, a->ip, &prefix) && prefix < 0;
 }
 
+/* Does it depend on the arguments whether the layer lets the program start? */
+static bool conditional(const struct pol_image *img, const struct img_layer *l,
+			const struct pol_program *prog)
+{
+	const struct img_exec *e = IMG_AT(img, execs, struct img_exec) + l->execs.at, *first = NULL;
+	bool all = true;
+
+	for (uint32_t i = 0; i < l->execs.n; i++, e++) {
+		if (first ? e->group != first->group
+			  : !img_test_pattern(img, &e->pat, prog->path, prog->len))
+			continue;
+		if (!first)
+			first = e;
+		all = all && e->argv_n;
+	}
+	return first && all;
+}
+
 static void judge_program(struct walk *w, uint32_t view, const char *path, struct pol_verdict *v,
 			  uint32_t *next)
 {
+	const struct img_layer *l = IMG_AT(w->img, layers, struct img_layer);
 	struct pol_program prog = {.path = path, .len = strlen(path)};
 
 	for (unsigned i = 0; i < w->d->nargs; i++) {
@@ -203,6 +222,13 @@ static void judge_program(struct walk *w, uint32_t view, const char *path, struc
 		prog.argc = w->arg[i].nr_list;
 	}
 	pol_eval_exec(w->img, view, &prog, v, next);
+	for (unsigned i = 0; i < w->img->layers.count && v->action == POL_ALLOW && !prog.argv; i++) {
+		struct pol_verdict no = {l[i].dflt.action, l[i].dflt.flags, POL_GATE_EXEC,
+					 0,		   l[i].dflt.value, l[i].dflt.rule};
+
+		if ((pol_view_layers(w->img, view) >> i & 1) && conditional(w->img, &l[i], &prog))
+			add_result(w, &no);
+	}
 }
 
 /* Judges the objects that text names. The first refusal replaces the call gate's allow. */

@@ -19,7 +19,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/net.c \
 	policy/pattern.c policy/pattern.h \
 	policy/prove.c policy/prove.h \
-	policy/refint.c policy/refint.h policy/refint_int.h policy/refint_object.c \
+	policy/refint.c policy/refint.h policy/refint_int.h policy/refint_exec.c policy/refint_object.c policy/refint_text.c \
 	policy/resolve.c policy/resolve.h \
 	policy/rules.c \
 	policy/structs.def \

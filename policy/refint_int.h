@@ -29,6 +29,48 @@ void refint_outcome(const struct refint *r, const struct ast_outcome *o, const s
 		    uint32_t line, struct refint_verdict *v);
 void refint_default(const struct refint *r, bool unknown, struct refint_verdict *v);
 
+/* ---- patterns: refint_text.c ---- */
+
+struct text {
+	struct {
+		char c;
+		bool star;
+	} at[8192];
+	size_t n;
+};
+
+struct weight {
+	bool exact, deep; /* deep: has two stars somewhere */
+	size_t prefix, chars;
+	unsigned stars;
+};
+
+/* Is the component of two stars at i, with its slash before it? */
+bool refint_any_dirs(const struct text *t, size_t i);
+void refint_put(struct text *t, char c, bool star);
+/* A written path as text; under: with everything below. */
+void refint_expand(const struct refint *r, const struct ast_path *p, bool under, struct text *t);
+bool refint_text_matches(const struct text *t, const char *path);
+struct weight refint_weigh(const struct text *t);
+/* Positive: a is more specific. */
+int refint_compare(const struct weight *a, const struct weight *b);
+
+/* The statement that decides, as far as one has looked. */
+struct best {
+	bool found, implied, grant, scratch;
+	bool hidden; /* a scratch that does not hold the path */
+	unsigned order; /* in the text */
+	struct weight w;
+	struct refint_verdict v;
+};
+void refint_offer(struct best *b, const struct best *new);
+
+/* One layer's answers. */
+void refint_one_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
+		     struct refint_verdict *v);
+void refint_one_exec(const struct refint *r, const struct pol_program *prog,
+		     struct refint_verdict *v, uint32_t *enters);
+
 /* Does the written pattern match? under: it is one path, and everything below matches too. */
 bool refint_path_matches(const struct refint *r, const struct ast_path *p, bool under,
 			 const char *path, size_t len);

@@ -1,192 +1,16 @@
-/* The reference interpreter: the object gates. */
+/* The reference interpreter: the gates of files and addresses. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "parser/parser.h"
 #include "policy/refint_int.h"
 
-/* ---- patterns, as a list of characters with stars ---- */
-
-struct text {
-	struct {
-		char c;
-		bool star;
-	} at[8192];
-	size_t n;
-};
-
-static void put(struct text *t, char c, bool star)
-{
-	if (c == '/' && t->n && t->at[t->n - 1].c == '/')
-		return;
-	t->at[t->n].c = c;
-	t->at[t->n++].star = star;
-}
-
-static void expand(const struct refint *r, const struct ast_path *p, bool under, struct text *t)
-{
-	t->n = 0;
-	for (const struct ast_piece *pc = p->pieces; pc; pc = pc->next) {
-		const char *s = pc->text;
-
-		if (pc->kind == AST_PIECE_VAR) {
-			for (s = refint_var(r, s); *s; s++)
-				put(t, *s, false);
-			continue;
-		}
-		for (; *s; s++) {
-			if (*s == '\\' && s[1])
-				put(t, *++s, false);
-			else
-				put(t, *s, *s == '*');
-		}
-	}
-	if (t->n > 1 && t->at[t->n - 1].c == '/')
-		t->n--;
-	if (under) {
-		put(t, '/', false);
-		put(t, '*', true);
-		put(t, '*', true);
-	}
-}
-
-static bool star(const struct text *t, size_t i)
-{
-	return i < t->n && t->at[i].star;
-}
-
-/* Is the component of two stars at i, with its slash before it? */
-static bool any_dirs(const struct text *t, size_t i)
-{
-	return i < t->n && t->at[i].c == '/' && star(t, i + 1) && star(t, i + 2) &&
-	       (i + 3 == t->n || t->at[i + 3].c == '/');
-}
-
-static bool match(const struct text *t, size_t i, const char *s)
-{
-	if (i == t->n)
-		return !*s;
-	if (any_dirs(t, i)) {
-		if (i + 3 == t->n)
-			return !*s || *s == '/';
-		if (match(t, i + 3, s))
-			return true;
-		if (*s != '/')
-			return false;
-		for (s++; *s && *s != '/'; s++)
-			;
-		return *s && match(t, i, s);
-	}
-	if (star(t, i)) {
-		bool two = star(t, i + 1);
-
-		for (;; s++) {
-			if (match(t, i + (two ? 2 : 1), s))
-				return true;
-			if (!*s || (*s == '/' && !two))
-				return false;
-		}
-	}
-	return *s == t->at[i].c && match(t, i + 1, s + 1);
-}
-
-static bool matches(const struct text *t, const char *path)
-{
-	bool all = t->n % 3 == 0;
-
-	for (size_t i = 0; i < t->n; i += 3)
-		all = all && any_dirs(t, i);
-	if (!strcmp(path, "/"))
-		return all || (t->n == 1 && t->at[0].c == '/');
-	return match(t, 0, path);
-}
-
-bool refint_path_matches(const struct refint *r, const struct ast_path *p, bool under,
-			 const char *path, size_t len)
-{
-	static struct text t;
-	char *copy = strndup(path, len);
-	bool yes;
-
-	expand(r, p, under, &t);
-	yes = copy && matches(&t, copy);
-	free(copy);
-	return yes;
-}
-
-/* ---- specificity: see "most specific pattern wins" in sbx-policy(5) ---- */
-
-struct weight {
-	bool exact, deep; /* deep: has two stars somewhere */
-	size_t prefix, chars;
-	unsigned stars;
-};
-
-static struct weight weigh(const struct text *t)
-{
-	struct weight w = {.exact = true};
-
-	for (size_t i = 0; i < t->n; i++) {
-		if (any_dirs(t, i)) {
-			/* Repeated components of two stars are one. */
-			bool last = i + 3 == t->n;
-
-			w.exact = false;
-			w.deep = true;
-			if (!last && any_dirs(t, i + 3)) {
-				i += 2;
-				continue;
-			}
-			if (!w.prefix)
-				w.prefix = w.chars + !last + 1;
-			w.stars += last ? 2 : 3;
-			i += 2;
-			continue;
-		}
-		if (star(t, i)) {
-			bool two = star(t, i + 1);
-
-			if (!w.prefix)
-				w.prefix = w.chars + 1;
-			w.exact = false;
-			w.deep |= two;
-			w.stars += two ? 5 : 1;
-			i += two;
-			continue;
-		}
-		w.chars++;
-	}
-	w.prefix = w.prefix ? w.prefix - 1 : w.chars;
-	return w;
-}
-
-/* Positive: a is more specific. */
-static int compare(const struct weight *a, const struct weight *b)
-{
-	if (a->exact != b->exact)
-		return a->exact - b->exact;
-	if (a->prefix != b->prefix)
-		return a->prefix > b->prefix ? 1 : -1;
-	if (a->deep != b->deep)
-		return b->deep - a->deep;
-	if (a->chars != b->chars)
-		return a->chars > b->chars ? 1 : -1;
-	return (int)b->stars - (int)a->stars;
-}
-
 /* ---- files ---- */
 
-struct best {
-	bool found, implied, grant, scratch;
-	bool hidden; /* a scratch that does not hold the path */
-	unsigned order; /* in the text */
-	struct weight w;
-	struct refint_verdict v;
-};
 
 /* Takes new when it decides rather than what is there: the more specific, a refusal before a grant, a
  * scratch after both, what is written first. */
-static void offer(struct best *b, const struct best *new)
+void refint_offer(struct best *b, const struct best *new)
 {
 	int r = 1;
 
@@ -195,7 +19,7 @@ static void offer(struct best *b, const struct best *new)
 		if (!r)
 			r = b->implied - new->implied;
 		if (!r)
-			r = compare(&new->w, &b->w);
+			r = refint_compare(&new->w, &b->w);
 		if (!r)
 			r = b->grant - new->grant;
 		if (!r)
@@ -252,7 +76,7 @@ static bool is_parent(const struct text *t, const char *path)
 
 	while (n < t->n && !t->at[n].star)
 		n++;
-	if (n < t->n && n && any_dirs(t, n - 1) && n + 2 == t->n)
+	if (n < t->n && n && refint_any_dirs(t, n - 1) && n + 2 == t->n)
 		n--; /* the slash belongs to the two stars at the end */
 	if (!strcmp(path, "/"))
 		return n > 0;
@@ -302,7 +126,7 @@ static bool is_shown(const struct refint *r, const struct text *scratch, const c
 			if (f->kind != AST_FILE_GRANT || !(f->verbs & ~(uint32_t)POL_V_STAT))
 				continue;
 			for (const struct ast_path *p = f->paths; p; p = p->next) {
-				expand(r, p, false, &t);
+				refint_expand(r, p, false, &t);
 				root = root_of(&t);
 				/* The scratch's pattern matched path: it begins as the scratch does. */
 				if (dir > 1 && root > dir && in_root(&t, root, path))
@@ -330,206 +154,23 @@ static void look(const struct refint *r, uint32_t verb, const char *path, struct
 
 				new.order = parent.order = order++;
 				new.scratch = is_private(f);
-				expand(r, p, new.scratch, &t);
-				new.w = weigh(&t);
+				refint_expand(r, p, new.scratch, &t);
+				new.w = refint_weigh(&t);
 				parent.implied = true;
 				parent.v.flags = 0;
 				parent.w = (struct weight){
 				    .exact = true, .prefix = strlen(path), .chars = strlen(path)};
 				new.hidden = new.scratch && is_shown(r, &t, path);
-				if ((verbs_of(f) & verb) && matches(&t, path))
-					offer(b, &new);
+				if ((verbs_of(f) & verb) && refint_text_matches(&t, path))
+					refint_offer(b, &new);
 				else if (grant && verb == POL_V_STAT && is_parent(&t, path))
-					offer(b, &parent);
+					refint_offer(b, &parent);
 			}
 		}
 	}
 }
 
-/* ---- exec ---- */
-
-static bool text_matches(const char *pat, bool wild, const char *s)
-{
-	if (!*pat)
-		return !*s;
-	if (wild && *pat == '*') {
-		for (;; s++) {
-			if (text_matches(pat + 1, wild, s))
-				return true;
-			if (!*s)
-				return false;
-		}
-	}
-	if (wild && *pat == '\\' && pat[1])
-		pat++;
-	return *pat == *s && text_matches(pat + 1, wild, s + 1);
-}
-
-static bool arg_matches(const struct ast_argv *a, const char *s)
-{
-	if (a->kind == AST_ARGV_MATCHES)
-		return text_matches(a->pattern->text, true, s);
-	for (const struct ast_item *it = a->items; it; it = it->next)
-		if (text_matches(it->str, false, s))
-			return true;
-	return false;
-}
-
-static bool condition_holds(const struct ast_argv *a, const struct pol_program *prog)
-{
-	uint64_t n = prog->argc, k;
-
-	if (a->kind == AST_ARGV_COUNT) {
-		k = a->count->num;
-		switch (a->cmp) {
-		case AST_EQ:
-			return n == k;
-		case AST_NE:
-			return n != k;
-		case AST_LT:
-			return n < k;
-		case AST_LE:
-			return n <= k;
-		case AST_GT:
-			return n > k;
-		default:
-			return n >= k;
-		}
-	}
-	k = a->index->num;
-	if (!a->rest)
-		return k < n && arg_matches(a, prog->argv[k]) != a->negated;
-	for (; k < n; k++)
-		if (arg_matches(a, prog->argv[k]) == a->negated)
-			return false;
-	return true;
-}
-
-static bool all_hold(const struct ast_exec *x, const struct pol_program *prog)
-{
-	for (const struct ast_argv *a = x->argv; a && prog->argv; a = a->next)
-		if (!condition_holds(a, prog))
-			return false;
-	return true;
-}
-
-static bool same_pattern(const struct text *a, const struct text *b)
-{
-	for (size_t i = 0; i < a->n && i < b->n; i++)
-		if (a->at[i].c != b->at[i].c || a->at[i].star != b->at[i].star)
-			return false;
-	return a->n == b->n;
-}
-
-/* The statement whose pattern decides about path; *where is that pattern. NULL: none does. */
-static const struct ast_exec *deciding_exec(const struct refint *r, const char *path,
-					    struct best *b, struct text *where)
-{
-	const struct pol_ast *files[REFINT_FILES];
-	unsigned n = refint_files(r, files), order = 0;
-	const struct ast_exec *decides = NULL;
-	static struct text t;
-
-	for (unsigned i = 0; i < n; i++) {
-		for (const struct ast_exec *x = files[i]->exec; x; x = x->next) {
-			struct best new = {.found = true, .grant = x->kind == AST_EXEC_RUN};
-			struct ast_file same = {.kind = new.grant ? AST_FILE_GRANT : AST_FILE_DENY,
-						.span = x->span,
-						.as = x->as,
-						.notes = x->notes};
-
-			file_verdict(r, &same, &new.v);
-			new.v.gate = POL_GATE_EXEC;
-			for (const struct ast_path *p = x->paths; p; p = p->next) {
-				new.order = order++;
-				expand(r, p, false, &t);
-				new.w = weigh(&t);
-				if (!matches(&t, path))
-					continue;
-				offer(b, &new);
-				if (b->order != new.order)
-					continue;
-				decides = x;
-				*where = t;
-			}
-		}
-	}
-	return decides;
-}
-
-/* Of the statements with the pattern that decides, the first whose conditions hold. */
-static const struct ast_exec *holding_exec(const struct refint *r, const struct text *where,
-					   const struct pol_program *prog)
-{
-	const struct pol_ast *files[REFINT_FILES];
-	unsigned n = refint_files(r, files);
-	static struct text t;
-
-	for (unsigned i = 0; i < n; i++) {
-		for (const struct ast_exec *x = files[i]->exec; x; x = x->next) {
-			for (const struct ast_path *p = x->paths; p; p = p->next) {
-				expand(r, p, false, &t);
-				if (same_pattern(&t, where) && x->kind == AST_EXEC_RUN &&
-				    all_hold(x, prog))
-					return x;
-			}
-		}
-	}
-	return NULL;
-}
-
-static void one_exec(const struct refint *r, const struct pol_program *prog,
-		     struct refint_verdict *v, uint32_t *enters)
-{
-	static struct text where;
-	char *copy = strndup(prog->path, prog->len);
-	struct best b = {0};
-	const struct ast_exec *x = deciding_exec(r, copy ? copy : "", &b, &where);
-	struct refint all = *r;
-
-	free(copy);
-	if (!x) {
-		refint_missing(r, REFINT_EXEC, false, v);
-		return;
-	}
-	*v = b.v;
-	if (!b.grant)
-		return;
-	x = holding_exec(r, &where, prog);
-	if (!x) {
-		refint_missing(r, REFINT_EXEC, false, v);
-		return;
-	}
-	*v = (struct refint_verdict){.action = POL_ALLOW,
-				     .gate = POL_GATE_EXEC,
-				     .flags = x->notes.audit   ? POL_F_LOG
-					      : x->notes.quiet ? POL_F_QUIET
-							       : 0,
-				     .line = x->span.line};
-	if (r->main)
-		all.ast = r->main;
-	all.main = NULL;
-	*enters |= 1u << refint_layer_named(&all, x->as_program->text);
-}
-
-void refint_exec(const struct refint *r, const struct pol_program *prog, struct refint_verdict *v,
-		 uint32_t *layers)
-{
-	struct refint_verdict by;
-	struct pol_ast file;
-	struct refint one;
-
-	*layers = r->layers | 1;
-	one_exec(r, prog, v, layers);
-	for (unsigned i = 1; i < 32; i++) {
-		if (!refint_layer(r, i, &file, &one))
-			continue;
-		one_exec(&one, prog, &by, layers);
-		refint_narrow(v, &by);
-	}
-}
-
-static void one_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
+void refint_one_path(const struct refint *r, uint32_t verbs, const char *path, size_t len,
 		     struct refint_verdict *v)
 {
 	char *copy = strndup(path, len);
@@ -555,7 +196,7 @@ static void one_path(const struct refint *r, uint32_t verbs, const char *path, s
 		if (!b.found)
 			missing = true;
 		else if (!b.grant)
-			offer(&worst, &b);
+			refint_offer(&worst, &b);
 	}
 	free(copy);
 	if (worst.found) {
@@ -568,7 +209,7 @@ static void one_path(const struct refint *r, uint32_t verbs, const char *path, s
 	if (v->action != POL_ALLOW)
 		return;
 	if (verbs & POL_V_START) /* files: is asked first */
-		one_exec(r, &any, &start, &enters);
+		refint_one_exec(r, &any, &start, &enters);
 	if (start.action == POL_ALLOW)
 		v->flags = flags | start.flags;
 	else
@@ -582,11 +223,11 @@ void refint_path(const struct refint *r, uint32_t verbs, const char *path, size_
 	struct pol_ast file;
 	struct refint one;
 
-	one_path(r, verbs, path, len, v);
+	refint_one_path(r, verbs, path, len, v);
 	for (unsigned i = 1; i < 32; i++) {
 		if (!refint_layer(r, i, &file, &one))
 			continue;
-		one_path(&one, verbs, path, len, &by);
+		refint_one_path(&one, verbs, path, len, &by);
 		refint_narrow(v, &by);
 	}
 }
@@ -655,9 +296,9 @@ static bool unix_matches(const struct refint *r, const struct ast_addr *a,
 
 	t.n = 0;
 	if (a->kind == AST_ADDR_PATH) {
-		expand(r, a->path, false, &t);
+		refint_expand(r, a->path, false, &t);
 	} else {
-		put(&t, '@', false);
+		refint_put(&t, '@', false);
 		for (const char *s = a->text; *s; s++) {
 			/* A star stands for any bytes, as two of them do in a path. */
 			if (*s == '*' && t.n && t.at[t.n - 1].star)
@@ -668,8 +309,8 @@ static bool unix_matches(const struct refint *r, const struct ast_addr *a,
 			}
 		}
 	}
-	*g = (struct range){.w = weigh(&t)};
-	yes = path && matches(&t, path);
+	*g = (struct range){.w = refint_weigh(&t)};
+	yes = path && refint_text_matches(&t, path);
 	free(path);
 	return yes;
 }
@@ -677,7 +318,7 @@ static bool unix_matches(const struct refint *r, const struct ast_addr *a,
 static bool better(const struct range *a, const struct range *b, bool is_unix)
 {
 	if (is_unix)
-		return compare(&a->w, &b->w) > 0;
+		return refint_compare(&a->w, &b->w) > 0;
 	if (a->prefix != b->prefix)
 		return a->prefix > b->prefix;
 	if (!a->family != !b->family)
@@ -737,13 +378,16 @@ static bool best_net(const struct refint *r, uint32_t nverb, const struct pol_ad
 static void one_net(const struct refint *r, uint32_t nverb, const struct pol_addr *addr,
 		    struct refint_verdict *v)
 {
+	struct refint_verdict open;
+
 	if (best_net(r, nverb, addr, v))
 		return;
 	if (addr->proto == POL_PROTO_UNIX && nverb != POL_NET_LISTEN && addr->path &&
 	    addr->path_len && addr->path[0] == '/') {
-		one_path(r, POL_V_CONNECT, addr->path, addr->path_len, v);
-		if (!(v->flags & POL_F_DEFAULT))
-			return;
+		refint_one_path(r, POL_V_CONNECT, addr->path, addr->path_len, v);
+		refint_missing(r, REFINT_FILES_TABLE, false, &open);
+		if (v->action == POL_ALLOW ? open.action != POL_ALLOW : !(v->flags & POL_F_DEFAULT))
+			return; /* granted, or refused, by a line */
 	}
 	refint_missing(r, REFINT_NET, false, v);
 }

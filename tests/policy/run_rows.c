@@ -2,7 +2,9 @@
  *
  *	call(arguments)  verdict  rule line
  *
- * judged by the compiled image through both gates. Verdicts are allow, terminate, deny ERRNO and
+ * after "@NAME " when a process is meant that entered these sections of programs: (NAME+NAME), judged by
+ * the compiled image through both gates. {git log} are a program's arguments; "allow=NAME" wants the program
+ * to be under these sections. Verdicts are allow, terminate, deny ERRNO and
  * emulate NUMBER; the line is where the deciding rule stands in FILE.pol (- for any). */
 #include <ctype.h>
 #include <stdio.h>
@@ -50,6 +52,37 @@ static bool number(char *text, uint64_t *out)
 	return true;
 }
 
+/* Words, up to MAX_LIST of them; kept until the next row. */
+#define MAX_LIST 16
+static bool list(char *text, struct expect_arg *out)
+{
+	static const char *words[MAX_LIST];
+	char *save;
+
+	out->list = words;
+	for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
+		if (out->nr_list == MAX_LIST)
+			return false;
+		words[out->nr_list++] = w;
+	}
+	return true;
+}
+
+/* The view with that name; false when there is none. */
+static bool find_view(const struct pol_image *img, const char *name, uint32_t *view)
+{
+	struct pol_config cfg;
+	char have[256];
+
+	pol_image_config(img, &cfg);
+	for (*view = 0; *view < cfg.nr_views; ++*view) {
+		pol_view_name(img, *view, have, sizeof(have));
+		if (!strcmp(have, name))
+			return true;
+	}
+	return false;
+}
+
 static bool argument(char *text, struct expect_arg *out)
 {
 	size_t len;
@@ -64,6 +97,10 @@ static bool argument(char *text, struct expect_arg *out)
 		text[len - 1] = 0;
 		out->text = text + 1;
 		return true;
+	}
+	if (*text == '{' && len >= 2 && text[len - 1] == '}') {
+		text[len - 1] = 0;
+		return list(text + 1, out);
 	}
 	out->known = true;
 	return number(text, &out->value);
@@ -107,13 +144,18 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 	struct pol_rule_info info = {0};
 	char shown[512], want[64], got[64], *close = strrchr(row, ')'), *rest, *at;
 	const char *verdict, *why = NULL;
+	uint32_t view = 0;
 	size_t n;
 
 	snprintf(shown, sizeof(shown), "%.200s:%u: %.200s", file, line, row);
 	if (close)
 		*close = 0;
 	rest = close ? close + 1 : row;
-	if (!close || !parse_call(row, &d, arg)) {
+	if (*row == '@' && !find_view(img, word(&row) + 1, &view)) {
+		check(false, "%s: no such program", shown);
+		return;
+	}
+	if (!close || !parse_call(skip(row), &d, arg)) {
 		check(false, "%s: cannot be read", shown);
 		return;
 	}
@@ -122,12 +164,18 @@ static void run_row(const struct pol_image *img, const char *file, unsigned line
 	if (!strcmp(verdict, "deny") || !strcmp(verdict, "emulate"))
 		snprintf(want, sizeof(want), "%.20s %.40s", verdict, word(&rest));
 	at = word(&rest);
-	n = expect_judge(img, 0, d, arg, r, &why);
+	n = expect_judge(img, view, d, arg, r, &why);
 	if (n != 1) {
 		check(false, "%s: %zu different verdicts %s", shown, n, why ? why : "");
 		return;
 	}
 	describe(&r[0].v, got, sizeof(got));
+	if (strchr(want, '=') && r[0].v.action == POL_ALLOW) {
+		char name[48];
+
+		pol_view_name(img, r[0].view, name, sizeof(name));
+		snprintf(got, sizeof(got), "allow=%.40s", name);
+	}
 	pol_image_rule(img, r[0].v.rule, &info);
 	check(!strcmp(got, want) && (!strcmp(at, "-") || (unsigned)atoi(at) == info.line), "%s%s%s",
 	      shown, strcmp(got, want) ? ", got " : "", strcmp(got, want) ? got : "");
