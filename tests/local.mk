@@ -187,6 +187,7 @@ program_tests = \
 	tests/net/netlink.t \
 	tests/programs/pty.t \
 	tests/programs/modes.t \
+	tests/programs/domains.t \
 	tests/programs/python.t \
 	tests/programs/shell.t \
 	tests/programs/system.t \
