@@ -229,7 +229,7 @@ static ssize_t write_own(struct task *t, struct file *f, const struct iovec *iov
 		flags &= ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC);
 	if (f->kind == POL_FD_FILE && flags == RWF_APPEND) {
 		flags = 0;
-		off = FILE_AT_END;
+		off = off < 0 ? FILE_AT_END_MOVE : FILE_AT_END;
 	}
 	return flags ? -EOPNOTSUPP : f->ops->write(t, f, iov, n, off);
 }

@@ -22,7 +22,8 @@ struct vnode;
 struct file;
 struct dirent_sink;
 
-#define FILE_AT_END (-2) /* off of a write: at the end, wherever the file position is */
+#define FILE_AT_END	 (-2) /* off of a write: at the end, wherever the file position is */
+#define FILE_AT_END_MOVE (-3) /* ... and the position goes there too */
 
 /* Any member may be NULL: then the host descriptor is used (or -EINVAL / -ENOTTY ... without one).
  * Results are >= 0 or -errno. iov are host iovecs (pinned app memory). off < 0: the file position. */

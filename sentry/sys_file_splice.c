@@ -12,6 +12,7 @@
 #include "sentry/job.h"
 #include "sentry/net.h"
 #include "sentry/notify.h"
+#include "sentry/signal.h"
 #include "sentry/sys_file.h"
 
 #define FLAGS_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
@@ -164,6 +165,37 @@ static ssize_t from_text(struct splice *s)
 	return put;
 }
 
+/* Waits for f as the app wants it: -EAGAIN without waiting. What poll told, or -errno. */
+static int ready(struct splice *s, const struct file *f, short events)
+{
+	struct pollfd p = {.fd = f->hostfd, .events = events};
+	bool wait = !(s->flags & SPLICE_F_NONBLOCK) && !(f->flags & O_NONBLOCK);
+	long r = task_host_call(s->t, SYS_poll, (long)&p, 1, wait ? -1 : 0, 0, 0, 0);
+
+	return r < 0 ? (int)r : r ? p.revents : -EAGAIN;
+}
+
+/* From a pipe into a socket whose messages the sentry makes: what it takes at once when it is ready. */
+static ssize_t into_socket(struct splice *s)
+{
+	char buf[PAGE];
+	struct iovec iov = {buf, MIN(s->len, sizeof(buf))};
+	ssize_t r = ready(s, s->in, POLLIN);
+
+	if (r >= 0)
+		r = ready(s, s->out, POLLOUT);
+	if (r >= 0 && r & (POLLHUP | POLLERR)) {
+		signal_raise(s->t, SIGPIPE);
+		return -EPIPE;
+	}
+	if (r >= 0)
+		r = file_read(s->t, s->in, &iov, 1, -1);
+	if (r <= 0)
+		return r;
+	iov.iov_len = (size_t)r;
+	return file_write(s->t, s->out, &iov, 1, -1);
+}
+
 static ssize_t splice_any(struct splice *s)
 {
 	if (!is_pipe(s->in) && !is_pipe(s->out))
@@ -174,6 +206,8 @@ static ssize_t splice_any(struct splice *s)
 		return into_counted(s);
 	if (s->in->kind == POL_FD_FILE && s->in->ops->read)
 		return from_text(s);
+	if (s->out->ops == &file_unix_ops)
+		return s->out_off < 0 ? into_socket(s) : -EINVAL;
 	if (s->in->hostfd < 0 || s->out->hostfd < 0 ||
 	    (s->out->ops->write && !net_sock(s->out)) || (s->in->ops->read && !net_sock(s->in)))
 		return -EINVAL;

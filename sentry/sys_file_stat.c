@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -178,12 +179,22 @@ long sys_readlinkat(struct task *t, struct sysargs *a)
 
 /* ---- statfs ---- */
 
+/* The sentry's file systems are mounted as /proc/mounts says: rw, relatime. */
+static void set_flags(struct statfs *st)
+{
+	const long valid = 0x20; /* the kernel's ST_VALID */
+
+	if (!st->f_flags)
+		st->f_flags = valid | ST_RELATIME;
+}
+
 long sys_statfs(struct task *t, struct sysargs *a)
 {
 	struct vnode *n = a->path[0].v->node;
 	struct statfs st = {0};
 	int r = n->ops->statfs ? n->ops->statfs(n, &st) : -ENOSYS;
 
+	set_flags(&st);
 	return r ? r : gmem_write(t->proc->mm, A_PTR(a, 1), &st, sizeof(st));
 }
 
@@ -199,6 +210,7 @@ long sys_fstatfs(struct task *t, struct sysargs *a)
 		r = f->node->ops->statfs(f->node, &st);
 	else if (f->hostfd >= 0)
 		r = fstatfs(f->hostfd, &st) ? -errno : 0;
+	set_flags(&st);
 	return r ? r : gmem_write(t->proc->mm, A_PTR(a, 1), &st, sizeof(st));
 }
 

@@ -81,8 +81,6 @@ static long get(struct task *t, struct sysargs *a, const struct target *o)
 		return -EPERM;
 	if (!o->node->ops->getxattr)
 		return -EOPNOTSUPP;
-	if (!a->str[strlen("user.")])
-		return -EINVAL;
 	buf = malloc(cap + 1);
 	if (!buf)
 		return -ENOMEM;
@@ -118,8 +116,6 @@ static long change(struct sysargs *a, const struct target *o, const void *value,
 		return -EPERM;
 	if (!o->node->ops->setxattr)
 		return -EOPNOTSUPP;
-	if (!a->str[strlen("user.")])
-		return -EINVAL;
 	r = o->node->ops->setxattr(o->node, a->str, value, size, flags);
 	if (!r)
 		notify_node(o->node, IN_ATTRIB);

@@ -256,14 +256,14 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 {
 	struct iovec cut[GMEM_IOV_MAX];
 	off_t size = current_size(&n->data), pos = off;
-	bool append = f->flags & O_APPEND || off == FILE_AT_END;
+	bool append = f->flags & O_APPEND || off < -1, move = off == -1 || off == FILE_AT_END_MOVE;
 	uint64_t charged = n->data.charged;
 	size_t want, total = file_iov_total(iov, cnt);
 	ssize_t r;
 
 	if (append)
 		pos = size;
-	else if (off < 0)
+	else if (move)
 		pos = lseek(f->hostfd, 0, SEEK_CUR);
 	if (pos < 0)
 		return -errno;
@@ -276,7 +276,7 @@ static ssize_t write_locked(struct tnode *n, struct file *f, const struct iovec 
 	r = pwritev(f->hostfd, cut, cnt, pos);
 	if (r < 0)
 		r = -errno;
-	else if (off < 0 && off != FILE_AT_END)
+	else if (move)
 		lseek(f->hostfd, pos + r, SEEK_SET);
 	size = r > 0 ? changed(n) : current_size(&n->data);
 	if (pages_of((uint64_t)size) < n->data.charged)

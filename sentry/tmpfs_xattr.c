@@ -15,6 +15,12 @@ struct txattr {
 	char name[];
 };
 
+/* Does the name go on after its class? */
+static bool is_whole(const char *name)
+{
+	return name[strlen("user.")] != '\0';
+}
+
 static uint64_t cost(const char *name, size_t size)
 {
 	return sizeof(struct txattr) + strlen(name) + 1 + size;
@@ -57,6 +63,8 @@ ssize_t tmpfs_getxattr(struct vnode *vn, const char *name, void *buf, size_t siz
 	struct txattr *x;
 	ssize_t r = -ENODATA;
 
+	if (!is_whole(name))
+		return -EINVAL;
 	pthread_mutex_lock(&n->lock);
 	x = found(place(n, name), name);
 	if (x)
@@ -118,6 +126,8 @@ int tmpfs_setxattr(struct vnode *vn, const char *name, const void *value, size_t
 	struct tnode *n = tnode_of(vn);
 	int r;
 
+	if (!is_whole(name))
+		return -EINVAL;
 	pthread_mutex_lock(&n->lock);
 	r = set_locked(n, name, value, size, flags);
 	if (!r) {

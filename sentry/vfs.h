@@ -68,7 +68,7 @@ struct vnode_ops {
 	int (*getattr)(struct task *t, struct vnode *node, struct statx *st);
 	int (*setattr)(struct vnode *node, const struct vattr *a);
 	int (*statfs)(struct vnode *node, struct statfs *st);
-	/* Extended attributes of regular files and directories; names start with "user." and go on.
+	/* Extended attributes of regular files and directories; names start with "user.".
 	 * Lengths; with a size of 0 nothing is stored. A value of NULL removes. NULL members:
 	 * -EOPNOTSUPP, and an empty list. */
 	ssize_t (*getxattr)(struct vnode *node, const char *name, void *buf, size_t size);

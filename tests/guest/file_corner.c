@@ -362,7 +362,6 @@ static void holes(void)
 	T(fallocate(fd, 0, 0, 0));
 	T(fallocate(fd, 0, 0, -1));
 	T(fallocate(fd, 0x1000, 0, 1));
-	T(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
 	T(fallocate(99, 0, 0, 1));
 	T(fallocate(fd, 0, INT64_MAX, 10));
 	T(ftruncate(fd, -1));
@@ -419,6 +418,37 @@ static void holes(void)
 	T(sync_file_range(fd, 0, 1, 0));
 	close(fd);
 	unlink("holes");
+}
+
+static void flagged(void)
+{
+	static const int flags[] = {RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_APPEND};
+	struct iovec v = {"abcd", 4};
+	struct statfs fs;
+	int fd = open("flagged", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	for (int i = 0; i < 4; i++) {
+		printf("%#x: ", flags[i]);
+		T(pwritev2(fd, &v, 1, 2, flags[i]));
+		T(preadv2(fd, &v, 0, 2, flags[i]));
+	}
+	T(lseek(fd, 0, SEEK_CUR));
+	T(pwritev2(fd, &v, 1, -1, RWF_APPEND));
+	T(lseek(fd, 0, SEEK_CUR));
+	T(pwritev2(fd, &v, 1, 0, 1 << 20));
+	T(preadv2(fd, &v, 1, 0, 1 << 20));
+	T(fstatfs(fd, &fs));
+	printf("%#lx %ld %ld %d\n", (long)fs.f_type, (long)fs.f_bsize, (long)fs.f_namelen,
+	       fs.f_flags != 0);
+	T(statfs("/proc", &fs));
+	printf("%#lx %ld %ld %d\n", (long)fs.f_type, (long)fs.f_bsize, (long)fs.f_namelen,
+	       fs.f_flags != 0);
+	T(statfs("flagged", BAD_PTR));
+	T(statfs("none", &fs));
+	T(fstatfs(99, &fs));
+	show("flagged");
+	close(fd);
+	unlink("flagged");
 }
 
 static void masks(void)
@@ -512,6 +542,7 @@ static void all(const char *where)
 	links();
 	times();
 	holes();
+	flagged();
 	masks();
 	handles();
 	clear();
