@@ -1,6 +1,9 @@
 sbxfragmentsdir = $(policydir)/sbx
 dist_policy_DATA = \
 	examples/policies/compute.pol \
+	examples/policies/nginx.pol \
+	examples/policies/node-web.pol \
+	examples/policies/redis.pol \
 	examples/policies/python.pol \
 	examples/policies/tools.pol examples/policies/shell.pol examples/policies/build.pol \
 	examples/policies/trial.pol \

@@ -293,7 +293,7 @@ size_t net_cmsg_recv(struct task *t, struct sock *s, struct msghdr *host, void *
 	for (h = CMSG_FIRSTHDR(host); h; h = CMSG_NXTHDR(host, h)) {
 		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
 			take_rights(&c, h);
-		else if (s->domain != AF_UNIX)
+		else
 			emit(&c, h->cmsg_level, h->cmsg_type, CMSG_DATA(h),
 			     h->cmsg_len - CMSG_LEN(0));
 	}
