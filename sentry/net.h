@@ -74,6 +74,7 @@ struct net_target {
 	struct sockaddr_storage host; /* what the handler gives to the host */
 	socklen_t host_len;
 	bool inside;	 /* unix: the name can only belong to a socket of this sandbox */
+	bool any;	 /* unix: any free name will do */
 	bool disconnect; /* connect(AF_UNSPEC): nothing to judge */
 	struct vpath *v; /* unix: the resolved name, pinned until net_call_release */
 	char text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1]; /* "@name" */

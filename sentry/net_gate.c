@@ -55,6 +55,7 @@ static void autobind_target(struct net_target *tg)
 	static _Atomic unsigned next;
 	char name[16];
 
+	tg->any = true;
 	snprintf(name, sizeof(name), "%05x", next++ & 0xfffff);
 	abstract_target(tg, name, 5);
 }

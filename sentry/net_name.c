@@ -308,7 +308,7 @@ int net_name_bind(struct task *t, struct file *f, struct net_target *target)
 	if (target->v && (!target->v->dir || target->v->node))
 		return -EADDRINUSE;
 	if (s->bound)
-		return -EINVAL;
+		return target->any ? 0 : -EINVAL;
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;

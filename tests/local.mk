@@ -46,6 +46,7 @@ guest_tests = \
 	tests/guest/mqueue \
 	tests/guest/mremap \
 	tests/guest/net_cred \
+	tests/guest/net_dgram \
 	tests/guest/net_inet6 \
 	tests/guest/net_netlink \
 	tests/guest/net_opts \

@@ -377,6 +377,47 @@ static void cycles(void)
 	printf("done\n");
 }
 
+/* Many processes connect at once; what each says of itself is what the socket says of it. */
+static void crowd(void)
+{
+	int ls = socket(AF_UNIX, SOCK_STREAM, 0), wrong = 0, pid;
+	struct sockaddr_un a;
+	socklen_t n = name(&a, "cred-crowd", 1), len;
+	struct ucred c;
+
+	printf("-- a crowd\n");
+	bind(ls, (struct sockaddr *)&a, n);
+	listen(ls, 20);
+	fflush(stdout);
+	for (int i = 0; i < 5; i++) {
+		if (fork())
+			continue;
+		for (int k = 0; k < 40; k++) {
+			int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+			pid = getpid();
+			connect(s, (struct sockaddr *)&a, n);
+			write(s, &pid, sizeof(pid));
+			close(s);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 200; i++) {
+		int s = accept(ls, NULL, NULL);
+
+		len = sizeof(c);
+		pid = 0;
+		read(s, &pid, sizeof(pid));
+		getsockopt(s, SOL_SOCKET, SO_PEERCRED, &c, &len);
+		wrong += c.pid != pid;
+		close(s);
+	}
+	while (wait(NULL) > 0)
+		;
+	SAY(wrong);
+	close(ls);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -392,6 +433,7 @@ int main(void)
 	messages(SOCK_SEQPACKET);
 	datagrams();
 	options();
+	crowd();
 	cycles();
 	return 0;
 }
