@@ -182,7 +182,7 @@ static void split(const struct nlmsghdr *h, size_t head, struct rtattr **tb)
 }
 
 /* Takes the messages of one datagram. False at the end of the dump. */
-static bool take_all(const struct pol_image *img, struct nlmsghdr *h, int len, size_t head,
+static bool take_all(const struct pol_image *img, struct nlmsghdr *h, uint32_t len, size_t head,
 		     take_fn *take)
 {
 	struct rtattr *tb[ATTRS];
@@ -213,7 +213,7 @@ static void dump(int fd, const struct pol_image *img, uint16_t type, size_t head
 		return;
 	for (int i = 0; i < DUMP_MAX; i++) {
 		n = recv(fd, buf, sizeof(buf), 0);
-		if (n <= 0 || !take_all(img, (struct nlmsghdr *)buf, (int)n, head, take))
+		if (n <= 0 || !take_all(img, (struct nlmsghdr *)buf, (uint32_t)n, head, take))
 			return;
 	}
 }

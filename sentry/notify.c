@@ -23,8 +23,7 @@
 
 struct event {
 	struct list node;
-	struct inotify_event head; /* head.len: of the name with its padding */
-	char name[];
+	struct inotify_event head; /* and its name; head.len: of that with its padding */
 };
 
 struct notify {
@@ -99,7 +98,7 @@ static bool is_repeat(const struct notify *in, const struct inotify_event *h, co
 		return false;
 	last = list_entry(in->events.prev, struct event, node);
 	return last->head.wd == h->wd && last->head.mask == h->mask && last->head.len == h->len &&
-	       (!h->len || !strcmp(last->name, name));
+	       (!h->len || !strcmp(last->head.name, name));
 }
 
 static struct event *make(const struct inotify_event *h, const char *name)
@@ -110,7 +109,7 @@ static struct event *make(const struct inotify_event *h, const char *name)
 		return NULL;
 	e->head = *h;
 	if (h->len)
-		memcpy(e->name, name, strlen(name));
+		memcpy(e->head.name, name, strlen(name));
 	return e;
 }
 
@@ -164,7 +163,7 @@ static ssize_t take(struct notify *in, char *buf, size_t size)
 		if (len > size - done)
 			return done ? (ssize_t)done : -EINVAL;
 		memcpy(buf + done, &e->head, sizeof(e->head));
-		memcpy(buf + done + sizeof(e->head), e->name, e->head.len);
+		memcpy(buf + done + sizeof(e->head), e->head.name, e->head.len);
 		done += len;
 		drop_event(in, e);
 	}
