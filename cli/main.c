@@ -36,7 +36,7 @@ static void usage(FILE *out)
 /* Index in argv of the command's name: the first word that is not an option of `run`. */
 static int find_command(int argc, char **argv)
 {
-	static const char *const with_value[] = {"--policy", "-p",  "--log",  "--param",
+	static const char *const with_value[] = {"--policy", "-p",  "--log",  "--changes", "--param",
 						 "--env",    "--chdir", "--residency", "--pill"};
 	size_t k;
 	int i;

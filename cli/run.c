@@ -13,7 +13,7 @@
 
 struct run_opts {
 	struct cli_policy_opts policy;
-	const char *log, *chdir;
+	const char *log, *changes, *chdir;
 	bool log_argv, stats, clear_env;
 	enum platform_residency residency;
 	enum platform_pill pill;
@@ -26,6 +26,7 @@ static const char help_text[] =
 	"  -p, --policy FILE      policy, as text or compiled by `sbx check -o`\n"
 	"      --param NAME=VALUE set a variable of the policy\n"
 	"      --log FILE         write the audit log; - is standard output, fd:N a descriptor\n"
+	"      --changes FILE     write what was changed in overlays, as a tar archive; - and fd:N as above\n"
 	"      --log-argv         record the program's arguments in the log's header\n"
 	"      --stats            print calls by verdict and by tier on standard error at the end\n"
 	"      --chdir DIR        start the program in DIR\n"
@@ -37,7 +38,7 @@ static const char help_text[] =
 	"Exit status: the program's; 128+N when signal N ended it; 159 when the policy terminated it;\n"
 	"125 when sbx could not start it; 126 not executable; 127 not found.\n";
 
-enum { OPT_PARAM = 256, OPT_LOG, OPT_LOG_ARGV, OPT_STATS, OPT_CHDIR, OPT_CLEAR_ENV, OPT_ENV,
+enum { OPT_PARAM = 256, OPT_LOG, OPT_CHANGES, OPT_LOG_ARGV, OPT_STATS, OPT_CHDIR, OPT_CLEAR_ENV, OPT_ENV,
        OPT_RESIDENCY,
 	OPT_PILL, OPT_HELP };
 
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
 	{"policy", required_argument, NULL, 'p'},
 	{"param", required_argument, NULL, OPT_PARAM},
 	{"log", required_argument, NULL, OPT_LOG},
+	{"changes", required_argument, NULL, OPT_CHANGES},
 	{"log-argv", no_argument, NULL, OPT_LOG_ARGV},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"chdir", required_argument, NULL, OPT_CHDIR},
@@ -111,6 +113,9 @@ static int take_option(struct run_opts *o, int c, bool *stop)
 	case OPT_LOG:
 		o->log = optarg;
 		return 0;
+	case OPT_CHANGES:
+		o->changes = optarg;
+		return 0;
 	case OPT_LOG_ARGV:
 		o->log_argv = true;
 		return 0;
@@ -173,8 +178,8 @@ static int prepare_environment(const struct run_opts *o)
 	return 0;
 }
 
-/* Opens the log's descriptor, out of the way of 0..2. */
-static int open_log(const char *where, struct sbx_err **e)
+/* Opens a descriptor to write to, for an option, out of the way of 0..2. */
+static int open_output(const char *option, const char *where, struct sbx_err **e)
 {
 	char *end;
 	int fd;
@@ -185,13 +190,13 @@ static int open_log(const char *where, struct sbx_err **e)
 		long n = strtol(where + 3, &end, 10);
 
 		if (*end || end == where + 3 || n < 0 || n > 1 << 20)
-			return sbx_err_set(e, "--log %s: not a descriptor number", where);
+			return sbx_err_set(e, "%s %s: not a descriptor number", option, where);
 		fd = fcntl((int)n, F_DUPFD_CLOEXEC, 3);
 	} else {
 		fd = open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
 	}
 	if (fd < 0)
-		return sbx_err_errno(e, errno, "--log %s", where);
+		return sbx_err_errno(e, errno, "%s %s", option, where);
 	return fd;
 }
 
@@ -224,10 +229,25 @@ static void say_end(const char *reason)
 		fprintf(stderr, "sbx: %s\n", reason);
 }
 
+static int open_changes(const struct run_opts *o, const struct pol_image *img, int *fd,
+			struct sbx_err **e)
+{
+	struct pol_scratch s;
+	bool any = false;
+
+	for (size_t i = 0; i < pol_image_scratch(img, i, &s); i++)
+		any |= s.overlay;
+	if (!any)
+		return sbx_err_set(e, "--changes: the policy has no overlay");
+	*fd = open_output("--changes", o->changes, e);
+	return *fd < 0 ? -1 : 0;
+}
+
 static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **e)
 {
 	const struct pol_image *img = NULL;
 	struct audit_log *log = NULL;
+	int changes = 0;
 	struct sandbox_opts so;
 
 	if (load_policy(o, &img, e))
@@ -236,10 +256,12 @@ static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **
 		struct audit_opts ao = {
 			.argv = (const char *const *)argv, .log_argv = o->log_argv, .image = img};
 
-		ao.fd = open_log(o->log, e);
+		ao.fd = open_output("--log", o->log, e);
 		if (ao.fd < 0 || audit_open(&ao, &log, e))
 			return -1;
 	}
+	if (o->changes && open_changes(o, img, &changes, e))
+		return -1;
 	if (o->chdir && chdir(o->chdir))
 		return sbx_err_errno(e, errno, "--chdir %s", o->chdir);
 	if (prepare_environment(o))
@@ -251,6 +273,7 @@ static int start(struct run_opts *o, char **argv, int *status, struct sbx_err **
 		.argv = (const char *const *)argv,
 		.envp = (const char *const *)environ,
 		.stats = o->stats,
+		.changes_fd = changes,
 		.residency = o->residency,
 		.pill = o->pill,
 	};

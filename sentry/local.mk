@@ -124,6 +124,8 @@ sentry_memfs = \
 	sentry/tmpfs_fifo.c \
 	sentry/tmpfs_lower.c \
 	sentry/tmpfs_nameless.c \
+	sentry/tmpfs_rename.c \
+	sentry/tmpfs_save.c \
 	sentry/tmpfs_xattr.c \
 	sentry/tty.h \
 	sentry/tty_in.c \

@@ -662,6 +662,15 @@ static void print_stats(void)
 			(unsigned long long)s->ring0_faults);
 }
 
+/* What is lost of the changes is not the program's fault: its status stays. */
+static void save_changes(const struct sandbox_opts *o)
+{
+	int r = o->changes_fd > 0 ? vfs_save_overlays(o->changes_fd) : 0;
+
+	if (r)
+		log_error("what the program changed could not be saved: %s", strerror(-r));
+}
+
 int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 {
 	struct host_state h = {.signal_fd = -1};
@@ -685,5 +694,6 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 		sandbox.audit = NULL; /* a thread that does not stop must not use it any more */
 	if (o->stats)
 		print_stats();
+	save_changes(o);
 	return sandbox.end_status;
 }

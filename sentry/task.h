@@ -254,6 +254,7 @@ struct sandbox_opts {
 	const char *const *argv;
 	const char *const *envp;
 	bool stats;
+	int changes_fd; /* gets an archive of what was changed in overlays; 0: none */
 	enum platform_residency residency;
 	enum platform_pill pill;
 };

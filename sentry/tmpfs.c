@@ -41,7 +41,7 @@ void tmpfs_uncharge(struct tmpfs *fs, uint64_t n)
 	atomic_fetch_sub(&fs->used, n);
 }
 
-static void touch(struct tnode *n)
+void tmpfs_touch(struct tnode *n)
 {
 	n->mtime = n->ctime = tmpfs_now();
 }
@@ -155,14 +155,13 @@ static int enter(struct tnode *dir, const char *name, struct tnode *n)
 	if (!r) {
 		vnode_get(&n->vn);
 		tmpfs_inherit_group(dir, n);
-		touch(dir);
+		tmpfs_touch(dir);
 	}
 	pthread_mutex_unlock(&dir->fs->lock);
 	return r;
 }
 
-/* Do n's permissions let the app do this (R_OK ...)? 0 or -EACCES; root and set-up may do all. */
-static int permit(struct vnode *n, int mode)
+int tmpfs_permit(struct vnode *n, int mode)
 {
 	return current && current->proc->uid ? vfs_access(current, n, mode) : 0;
 }
@@ -171,7 +170,7 @@ static int permit(struct vnode *n, int mode)
 static int make(struct vnode *dir, const char *name, mode_t mode, dev_t dev, char *target)
 {
 	struct tnode *d = tnode_of(dir), *n;
-	int r = permit(dir, W_OK | X_OK);
+	int r = tmpfs_permit(dir, W_OK | X_OK);
 
 	if (!r)
 		r = tmpfs_node_new(d->fs, dir->mnt, mode, &n);
@@ -203,7 +202,7 @@ static int tmpfs_lookup(struct vnode *dir, const char *name, struct vnode **out)
 
 	if (!S_ISDIR(dir->type))
 		return -ENOTDIR;
-	r = permit(dir, X_OK);
+	r = tmpfs_permit(dir, X_OK);
 	if (r)
 		return r;
 	pthread_mutex_lock(&d->fs->lock);
@@ -222,7 +221,7 @@ static int tmpfs_open(struct task *t, struct vnode *node, unsigned flags, struct
 	int r = 0;
 
 	if (!(flags & O_PATH))
-		r = permit(node, ((flags & O_ACCMODE) != O_WRONLY ? R_OK : 0) |
+		r = tmpfs_permit(node, ((flags & O_ACCMODE) != O_WRONLY ? R_OK : 0) |
 				       ((flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY ? W_OK : 0));
 	if (r)
 		return r;
@@ -240,7 +239,7 @@ static int tmpfs_create(struct task *t, struct vnode *dir, const char *name, mod
 {
 	struct tnode *d = tnode_of(dir), *n;
 	struct file *f;
-	int r = permit(dir, W_OK | X_OK);
+	int r = tmpfs_permit(dir, W_OK | X_OK);
 
 	if (!r)
 		r = tmpfs_node_new(d->fs, dir->mnt, S_IFREG | (mode & 07777), &n);
@@ -286,7 +285,7 @@ static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 {
 	struct tnode *n = tnode_of(node), *d = tnode_of(dir);
 	struct tentry *e;
-	int r = permit(dir, W_OK | X_OK);
+	int r = tmpfs_permit(dir, W_OK | X_OK);
 
 	if (r || S_ISDIR(node->type))
 		return r ? r : -EPERM;
@@ -308,7 +307,7 @@ static int tmpfs_link(struct vnode *node, struct vnode *dir, const char *name)
 		n->linkable = false;
 		tmpfs_named(n);
 		n->ctime = tmpfs_now();
-		touch(d);
+		tmpfs_touch(d);
 	}
 	pthread_mutex_unlock(&d->fs->lock);
 	return r;
@@ -319,7 +318,7 @@ static struct tnode *remove_entry(struct tentry *e)
 {
 	struct tnode *n = e->node;
 
-	touch(e->dir);
+	tmpfs_touch(e->dir);
 	tmpfs_dir_del(e);
 	n->nlink--;
 	n->ctime = tmpfs_now();
@@ -331,7 +330,7 @@ static int tmpfs_unlink(struct vnode *dir, const char *name, bool rmdir)
 {
 	struct tnode *d = tnode_of(dir), *gone = NULL;
 	struct tentry *e;
-	int r = permit(dir, W_OK | X_OK);
+	int r = tmpfs_permit(dir, W_OK | X_OK);
 
 	if (r)
 		return r;
@@ -354,140 +353,6 @@ static int tmpfs_unlink(struct vnode *dir, const char *name, bool rmdir)
 	else
 		gone = remove_entry(e);
 	pthread_mutex_unlock(&d->fs->lock);
-	if (gone)
-		vnode_put(&gone->vn);
-	return r;
-}
-
-/* ---- rename ---- */
-
-/* Is dir the directory top or below it? */
-static bool is_below(const struct tnode *dir, const struct tnode *top)
-{
-	for (; dir; dir = dir->dir.parent)
-		if (dir == top)
-			return true;
-	return false;
-}
-
-static int check_replace(const struct tnode *src, const struct tnode *dst)
-{
-	bool sdir = S_ISDIR(src->vn.type), ddir = S_ISDIR(dst->vn.type);
-
-	if (sdir != ddir)
-		return sdir ? -ENOTDIR : -EISDIR;
-	return ddir && dst->dir.count ? -ENOTEMPTY : 0;
-}
-
-/* Points two entries at each other's nodes. */
-static void exchange(struct tentry *a, struct tentry *b)
-{
-	struct tnode *an = a->node, *bn = b->node;
-	bool adir = S_ISDIR(an->vn.type), bdir = S_ISDIR(bn->vn.type);
-
-	a->node = bn;
-	b->node = an;
-	an->entry = b;
-	bn->entry = a;
-	a->dir->dir.subdirs += (uint32_t)bdir - (uint32_t)adir;
-	b->dir->dir.subdirs += (uint32_t)adir - (uint32_t)bdir;
-	if (adir)
-		an->dir.parent = b->dir;
-	if (bdir)
-		bn->dir.parent = a->dir;
-	an->ctime = bn->ctime = tmpfs_now();
-	touch(a->dir);
-	touch(b->dir);
-}
-
-/* Moves the node of src to name in d, replacing dst when there is one. *gone: node to put. */
-static int move(struct tentry *src, struct tnode *d, const char *name, struct tentry *dst,
-		struct tnode **gone)
-{
-	struct tnode *n = src->node, *from = src->dir;
-	int r = 0;
-
-	if (dst) { /* reuse the entry: nothing can fail half-way */
-		*gone = dst->node;
-		dst->node->nlink--;
-		dst->node->ctime = tmpfs_now();
-		tmpfs_lower_unlinked(dst->node);
-		if (dst->node->entry == dst)
-			dst->node->entry = NULL;
-		if (S_ISDIR(dst->node->vn.type))
-			dst->node->dir.parent = NULL;
-		tmpfs_dir_del(src);
-		dst->node = n;
-		n->entry = dst;
-		if (S_ISDIR(n->vn.type))
-			n->dir.parent = d;
-	} else {
-		r = tmpfs_dir_add(d, name, n);
-		if (r)
-			return r;
-		tmpfs_dir_del(src);
-		if (S_ISDIR(n->vn.type))
-			n->dir.parent = d;
-	}
-	n->ctime = tmpfs_now();
-	touch(from);
-	touch(d);
-	return 0;
-}
-
-static int rename_locked(struct tnode *sd, const char *name, struct tnode *dd, const char *newname,
-			 unsigned flags, struct tnode **gone)
-{
-	struct tentry *src = NULL, *dst;
-	int r = tmpfs_find(dd, newname, &dst);
-
-	if (!r)
-		r = tmpfs_find(sd, name, &src);
-	if (!r && dst && S_ISDIR(dst->node->vn.type))
-		r = tmpfs_lower_list(dst->node);
-	if (r)
-		return r;
-	if (!src || !dd->nlink)
-		return -ENOENT;
-	if (dst && (flags & RENAME_NOREPLACE))
-		return -EEXIST;
-	if (!dst && (flags & RENAME_EXCHANGE))
-		return -ENOENT;
-	if (src->node->vn.path || (dst && dst->node->vn.path))
-		return -EBUSY;
-	if (S_ISDIR(src->node->vn.type) && is_below(dd, src->node))
-		return -EINVAL;
-	if (dst && dst->node == src->node)
-		return 0;
-	if (flags & RENAME_EXCHANGE) {
-		if (S_ISDIR(dst->node->vn.type) && is_below(sd, dst->node))
-			return -EINVAL;
-		exchange(src, dst);
-		return 0;
-	}
-	if (dst && S_ISDIR(dst->node->vn.type) && is_below(sd, dst->node))
-		return -ENOTEMPTY;
-	r = dst ? check_replace(src->node, dst->node) : 0;
-	return r ? r : move(src, dd, newname, dst, gone);
-}
-
-static int tmpfs_rename(struct vnode *from, const char *name, struct vnode *to, const char *newname,
-			unsigned flags)
-{
-	struct tnode *sd = tnode_of(from), *dd = tnode_of(to), *gone = NULL;
-	int r;
-
-	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
-		return -EINVAL;
-	if ((flags & RENAME_NOREPLACE) && (flags & RENAME_EXCHANGE))
-		return -EINVAL;
-	r = permit(from, W_OK | X_OK);
-	r = r ? r : permit(to, W_OK | X_OK);
-	if (r)
-		return r;
-	pthread_mutex_lock(&sd->fs->lock);
-	r = rename_locked(sd, name, dd, newname, flags, &gone);
-	pthread_mutex_unlock(&sd->fs->lock);
 	if (gone)
 		vnode_put(&gone->vn);
 	return r;
@@ -594,6 +459,7 @@ static int tmpfs_setattr(struct vnode *node, const struct vattr *a)
 	if (a->mask & VATTR_MTIME)
 		set_time(&n->mtime, &a->mtime);
 	n->ctime = tmpfs_now();
+	n->dirty = true;
 	if (S_ISREG(node->type))
 		tmpfs_data_times_set(n);
 	pthread_mutex_unlock(&n->fs->lock);

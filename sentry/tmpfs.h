@@ -37,6 +37,8 @@ struct tentry { /* a name */
 	struct tentry *next; /* in the bucket */
 	struct tnode *dir, *node;
 	uint32_t hash, slot;
+	bool host;   /* overlay: leads to what the host has of this name here */
+	bool covers; /* the host has something of this name here, which this replaced */
 	char name[];
 };
 
@@ -52,6 +54,7 @@ struct tdir {
 	uint32_t nr_slots, cap_slots, free_slot; /* free_slot: UINT32_MAX for none */
 	uint32_t count, subdirs;
 	struct tnode *parent; /* NULL: the root, or removed */
+	struct tentry *gone;  /* overlay: names of the host's that were taken away here */
 	bool unread;	      /* overlay: names are still to be taken from the host */
 	uint32_t host_links;  /* its link count and size there */
 	uint64_t host_size;
@@ -94,6 +97,8 @@ struct tnode {
 	uint64_t host_dev;     /* the device there, when it is linked */
 	bool raw;	       /* its attributes are still to be taken from the host */
 	bool linked;	       /* has several names on the host */
+	bool dirty;	       /* its attributes were changed */
+	char *saved;	       /* tmpfs_save.c: the name under which it was written; owned */
 	union {
 		struct tdir dir;
 		struct tdata data;
@@ -108,6 +113,10 @@ static inline struct tnode *tnode_of(struct vnode *vn)
 }
 
 struct timespec tmpfs_now(void);
+/* The contents of a folder changed now. */
+void tmpfs_touch(struct tnode *n);
+/* Do n's permissions let the app do this (R_OK ...)? 0 or -EACCES; root and set-up may do all. */
+int tmpfs_permit(struct vnode *n, int mode);
 int tmpfs_getattr(struct task *t, struct vnode *vn, struct statx *st);
 
 /* A new node, with a reference for the caller. 0 or -errno. */
@@ -143,6 +152,8 @@ void tmpfs_lower_closed(struct tnode *n, const struct file *f);
 /* Makes the contents n's own, at most the first keep bytes of them. 0 or -errno. */
 int tmpfs_lower_copy(struct tnode *n, uint64_t keep);
 void tmpfs_lower_free(struct tnode *n);
+/* The host's file, opened to read: descriptor or -errno. */
+int tmpfs_lower_host(struct tnode *n);
 
 /* ---- tmpfs_data.c: contents of regular files ---- */
 /* Fills n, which has no contents, with size bytes of the host's file fd. 0 or -errno. */
@@ -166,6 +177,10 @@ ssize_t tmpfs_getxattr(struct vnode *vn, const char *name, void *buf, size_t siz
 int tmpfs_setxattr(struct vnode *vn, const char *name, const void *value, size_t size, int flags);
 ssize_t tmpfs_listxattr(struct vnode *vn, char *buf, size_t size);
 void tmpfs_xattr_free(struct tnode *n);
+
+/* ---- tmpfs_rename.c: the vnode operation ---- */
+int tmpfs_rename(struct vnode *from, const char *name, struct vnode *to, const char *newname,
+		 unsigned flags);
 
 /* ---- tmpfs_nameless.c ---- */
 /* Forgets what n was called before it had a name. The caller holds tmpfs.lock, or all of n. */

@@ -106,6 +106,7 @@ int tmpfs_dir_add(struct tnode *dir, const char *name, struct tnode *node)
 	memcpy(e->name, name, len + 1);
 	e->hash = name_hash(dir->fs, name);
 	e->dir = dir;
+	e->host = e->covers = false;
 	e->node = node;
 	r = grow_buckets(d);
 	if (!r)
@@ -156,8 +157,14 @@ void tmpfs_dir_del(struct tentry *entry)
 	}
 	if (entry->node->entry == entry)
 		entry->node->entry = NULL;
-	free(entry);
-	tmpfs_uncharge(dir->fs, TMPFS_ENTRY_COST);
+	if (entry->host || entry->covers) {
+		entry->node = NULL;
+		entry->next = d->gone;
+		d->gone = entry;
+	} else {
+		free(entry);
+		tmpfs_uncharge(dir->fs, TMPFS_ENTRY_COST);
+	}
 	if (!d->count)
 		drop_tables(d);
 }
@@ -179,6 +186,13 @@ void tmpfs_dir_free(struct tnode *dir)
 		tmpfs_uncharge(dir->fs, TMPFS_ENTRY_COST);
 	}
 	drop_tables(d);
+	while (d->gone) {
+		struct tentry *e = d->gone;
+
+		d->gone = e->next;
+		free(e);
+		tmpfs_uncharge(dir->fs, TMPFS_ENTRY_COST);
+	}
 }
 
 /* ---- open directories: priv is the node, pos the next offset ---- */

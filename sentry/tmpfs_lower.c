@@ -247,6 +247,7 @@ static void drop(struct tentry *e)
 {
 	struct tnode *n = e->node;
 
+	e->host = false; /* nothing that was taken away here */
 	tmpfs_dir_del(e);
 	n->nlink = 0;
 	vnode_put(&n->vn);
@@ -341,6 +342,8 @@ static int take_name(struct tnode *dir, struct vnode *host, const struct host_di
 	r = n->lower ? tmpfs_dir_add(dir, d->name, n) : -ENOMEM;
 	if (r)
 		vnode_put(&n->vn);
+	else
+		n->entry->host = true;
 	return r;
 }
 
@@ -409,6 +412,11 @@ static int open_host(struct tnode *n, unsigned flags)
 		n->data.host_blocks = (uint64_t)st.st_blocks;
 	}
 	return fd;
+}
+
+int tmpfs_lower_host(struct tnode *n)
+{
+	return open_host(n, 0);
 }
 
 int tmpfs_lower_open(struct tnode *n, unsigned flags, const struct file_ops *ops, struct file **out)
@@ -481,6 +489,7 @@ int tmpfs_lower_copy(struct tnode *n, uint64_t keep)
 
 void tmpfs_lower_free(struct tnode *n)
 {
+	free(n->saved);
 	lower_put(n->lower);
 }
 

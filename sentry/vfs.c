@@ -342,6 +342,16 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 	return 0;
 }
 
+int vfs_save_overlays(int fd)
+{
+	int r = 0;
+
+	for (const struct mount *m = mounts; m && !r; m = m->next)
+		if (!strcmp(m->fstype, "overlay") && m->root->ops != &hostfs_ops)
+			r = tmpfs_save(m->root, m->path, fd);
+	return r ? r : tmpfs_save_end(fd);
+}
+
 /* ---- the files gate ---- */
 
 void vfs_judge(const char *path, size_t len, uint32_t verbs, struct pol_verdict *v)

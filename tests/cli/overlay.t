@@ -167,6 +167,71 @@ else
 	{ cat "$dir/out"; diff "$dir/before" "$dir/after"; } >"$dir/diff"
 	tap_not_ok "a build under trial.pol leaves the source as it was" "$dir/diff"
 fi
+# What was changed, as an archive: unpacked over a copy of the folder, with its marks obeyed, it makes of the
+# copy what the program made of its own copy.
+cat >"$dir/apply.py" <<'P'
+import os, shutil, sys, tarfile
+top, name = sys.argv[1:]
+tar = tarfile.open(name)
+members = tar.getmembers()
+def gone(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
+for m in members:
+    where, base = os.path.split(os.path.join(top, m.name))
+    if base == ".wh..wh..opq":
+        for n in os.listdir(where) if os.path.isdir(where) else []:
+            gone(os.path.join(where, n))
+    elif base.startswith(".wh."):
+        gone(os.path.join(where, base[4:]))
+for m in members:
+    if not os.path.basename(m.name).startswith(".wh."):
+        path = os.path.join(top, m.name)
+        if not m.isdir() or (os.path.lexists(path) and not os.path.isdir(path)):
+            gone(path)
+        if m.islnk():
+            os.link(os.path.join(top, m.linkname), path)
+        else:
+            tar.extract(m, top)
+P
+long=$(printf 'n%.0s' $(seq 200))
+change="rm gone; mv dir moved; echo more >>moved/in/deep; mkdir dir; echo own >dir/own; rm -r full; mkdir full
+echo f >full/f1; chmod 700 script; mv data other; ln one dir/three; echo x >>two; ln -s nowhere link2; rm link
+mkdir $long; echo deep >$long/$long; mv empty e2; mkdir sub; mv sub/../cut sub/cut; rm attr; echo new >attr; mkfifo p2"
+make_tree "$dir/tree"
+rm -rf "$dir/tree/hidden" "$dir/copy"
+cp -a "$dir/tree" "$dir/copy"
+mkdir -p "$dir/there/$dir"
+cp -a "$dir/tree" "$dir/there/$dir/tree"
+(cd "$dir/copy" && sh -c "$change")
+(cd "$dir/tree" && timeout -k 5 60 "$SBX" --policy "$dir/overlay.pol" --param "tree=$dir/tree" run \
+	--changes "$dir/changes.tar" /bin/sh -c "$change") >"$dir/out" 2>&1 </dev/null
+python3 "$dir/apply.py" "$dir/there" "$dir/changes.tar" >>"$dir/out" 2>&1
+for t in "$dir/copy" "$dir/there/$dir/tree"; do
+	(cd "$t" && find . -printf '%P %y %m %n %l\n' | sort && find . -type f | sort | xargs cksum) >"$dir/sum.${t##*/}"
+done
+if cmp -s "$dir/sum.copy" "$dir/sum.tree" && [ ! -s "$dir/out" ]; then
+	tap_ok "--changes saves what was changed"
+else
+	{ cat "$dir/out"; diff "$dir/sum.copy" "$dir/sum.tree"; tar tvf "$dir/changes.tar"; } >"$dir/diff" 2>&1
+	tap_not_ok "--changes saves what was changed" "$dir/diff"
+fi
+"$SBX" --policy "$policies/shell.pol" run --changes "$dir/none.tar" /bin/true 2>"$dir/err"
+if [ $? = 125 ] && grep -q "no overlay" "$dir/err" && [ ! -e "$dir/none.tar" ]; then
+	tap_ok "--changes without an overlay is refused"
+else
+	tap_not_ok "--changes without an overlay is refused" "$dir/err"
+fi
+(cd "$dir/tree" && "$SBX" --policy "$dir/overlay.pol" --param "tree=$dir/tree" run --changes - /bin/ls) 2>&1 </dev/null \
+	>"$dir/changes.tar"
+if [ "$(tail -c +1 "$dir/changes.tar" | tr -d '\000' | head -1)" = attr ] && tail -c 1024 "$dir/changes.tar" |
+	tr -d '\000' | cmp -s - /dev/null; then
+	tap_ok "nothing changed, nothing saved"
+else
+	tap_not_ok "nothing changed, nothing saved" "$dir/changes.tar"
+fi
 # The host changes its folder while the program looks.
 make_tree "$dir/tree"
 mkfifo "$dir/go"
