@@ -8,6 +8,7 @@
 #include "sentry/file.h"
 #include "sentry/filelock.h"
 #include "sentry/mqueue.h"
+#include "sentry/task.h"
 
 #define WORD_BITS  64u
 #define FIRST_SIZE 256u /* a multiple of WORD_BITS */
@@ -424,4 +425,20 @@ int fdtab_next(struct fdtab *t, int from)
 	fd = fd < t->size ? fd : UINT32_MAX;
 	pthread_mutex_unlock(&t->lock);
 	return (int)fd;
+}
+
+int fdtab_own(struct proc *p)
+{
+	struct fdtab *old = p->fdtab, *mine;
+
+	if (!fdtab_is_shared(old))
+		return 0;
+	mine = fdtab_copy(old);
+	if (!mine)
+		return -ENOMEM;
+	pthread_mutex_lock(&p->lock);
+	p->fdtab = mine;
+	pthread_mutex_unlock(&p->lock);
+	fdtab_leave(old);
+	return 0;
 }

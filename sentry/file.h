@@ -160,6 +160,9 @@ struct fdtab *fdtab_share(struct fdtab *t);
 void fdtab_leave(struct fdtab *t); /* NULL is allowed */
 /* Is it more than one process's? */
 bool fdtab_is_shared(const struct fdtab *t);
+/* Gives p, which has one thread, a copy of a table that it shares with other processes. 0 or -ENOMEM. */
+struct proc;
+int fdtab_own(struct proc *p);
 
 /* Referenced file of fd, or NULL (EBADF). */
 struct file *fdtab_lookup(struct fdtab *t, int fd);

@@ -103,7 +103,7 @@ static int signalled(const struct file *f, struct proc **p)
 	}
 	if (!f || pseudo_dir_entry(f, &key) != &procfs_pid_dir)
 		return -EBADF;
-	return procfs_proc(&key, p);
+	return procfs_proc(&key, p) ? key.pid == 1 ? -EPERM : -ESRCH : 0;
 }
 
 static long send_signal(struct task *t, struct proc *p, const struct sysargs *a)

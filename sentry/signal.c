@@ -149,7 +149,7 @@ static int enqueue(struct proc *p, struct sig_pending *q, const siginfo_t *info)
 	if (sig < 32 && (atomic_load(&q->set) & sig_bit(sig)))
 		return 0;
 	if (sig >= 32 && sh->queued >= MIN(p->rlim[RLIMIT_SIGPENDING].rlim_cur, QUEUE_MAX)) {
-		if (info->si_code != SI_USER && info->si_code != SI_TKILL)
+		if (info->si_code != SI_USER)
 			return -EAGAIN;
 		if (atomic_load(&q->set) & sig_bit(sig)) /* plain kill: merged, as Linux does */
 			return 0;

@@ -219,20 +219,11 @@ static int stay_alone(struct task *t)
  * shared the old one. -ENOMEM: the process is about to be killed, as it is too late to go back. */
 static int own_files(struct proc *p)
 {
-	struct fdtab *old = p->fdtab, *mine;
+	int r = fdtab_own(p);
 
-	if (!fdtab_is_shared(old))
-		return 0;
-	mine = fdtab_copy(old);
-	if (!mine) {
+	if (r)
 		proc_exit_group(p, SIGKILL);
-		return -ENOMEM;
-	}
-	pthread_mutex_lock(&p->lock);
-	p->fdtab = mine;
-	pthread_mutex_unlock(&p->lock);
-	fdtab_leave(old);
-	return 0;
+	return r;
 }
 
 /* What belongs to the old program. */

@@ -63,12 +63,16 @@ long sys_close(struct task *t, struct sysargs *a)
 long sys_close_range(struct task *t, struct sysargs *a)
 {
 	unsigned first = A_UINT(a, 0), last = A_UINT(a, 1), flags = A_UINT(a, 2);
+	int r;
 
 	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
 		return -EINVAL;
-	/* No other process shares the table; other threads do, and would lose it by CLONE_FILES. */
+	/* The other threads of a process cannot be left with the old table. */
 	if (flags & CLOSE_RANGE_UNSHARE && t->proc->nr_tasks > 1)
 		return -ENOSYS;
+	r = flags & CLOSE_RANGE_UNSHARE ? fdtab_own(t->proc) : 0;
+	if (r)
+		return r;
 	if (flags & CLOSE_RANGE_CLOEXEC)
 		fdtab_cloexec_range(t->proc->fdtab, first, last);
 	else

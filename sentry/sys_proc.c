@@ -139,6 +139,7 @@ long sys_capget(struct task *t, struct sysargs *a)
 	struct __user_cap_header_struct hdr;
 	struct __user_cap_data_struct data[2] = {0};
 	size_t n = sizeof(data);
+	struct task *o;
 
 	if (gmem_read(t->proc->mm, &hdr, A_PTR(a, 0), sizeof(hdr)))
 		return -EFAULT;
@@ -153,6 +154,10 @@ long sys_capget(struct task *t, struct sysargs *a)
 	}
 	if (hdr.pid < 0)
 		return -EINVAL;
+	o = hdr.pid && hdr.pid != 1 ? task_by_tid(hdr.pid) : task_get(t);
+	if (!o)
+		return -ESRCH;
+	task_put(o);
 	return a->raw[1] ? gmem_write(t->proc->mm, A_PTR(a, 1), data, n) : 0;
 }
 

@@ -158,8 +158,28 @@ static void wait_and_sigchld(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
+/* A table of descriptors that is shared: the copy is changed. */
+static void unshared_table(void)
+{
+	int fd = open("/dev/null", O_RDONLY), status;
+	long pid;
+
+	fflush(stdout);
+	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (!pid) {
+		printf("close_range: %ld", syscall(SYS_close_range, fd, fd, 2 /* CLOSE_RANGE_UNSHARE */));
+		printf(" closed: %d\n", fcntl(fd, F_GETFD) < 0);
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid((pid_t)pid, &status, 0);
+	printf("still open: %d\n", fcntl(fd, F_GETFD));
+	close(fd);
+}
+
 int main(void)
 {
+	unshared_table();
 	wait_and_sigchld();
 	never_written();
 	read_in_progress();
