@@ -5,6 +5,7 @@
 . "$srcdir/tests/lib.sh"
 big_test
 need_sbx
+PATH=$PATH:/usr/sbin
 here=$(cd "$srcdir/tests/programs" && pwd -P)
 new_dir
 server=
