@@ -39,6 +39,9 @@ static void copy_identity(struct task *t, struct proc *p)
 	p->uid = o->uid;
 	p->gid = o->gid;
 	p->dumpable = o->dumpable;
+	p->mce_kill = o->mce_kill;
+	p->thp_disable = o->thp_disable;
+	p->barriers = atomic_load(&o->barriers);
 	atomic_store(&p->view, atomic_load(&o->view));
 	p->domain = domain_get(o->domain);
 	p->nice = o->nice;

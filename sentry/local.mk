@@ -50,6 +50,7 @@ sentry_tasks = \
 	sentry/sys_msgq.c \
 	sentry/sys_numa.c \
 	sentry/sys_peer.c \
+	sentry/sys_prctl.c \
 	sentry/sys_proc.c \
 	sentry/sched.h sentry/sys_priority.c sentry/sys_sched.c \
 	sentry/sys_sem.c \

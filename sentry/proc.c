@@ -34,6 +34,7 @@ struct proc *proc_create(void)
 	list_init(&p->sibling);
 	list_init(&p->sem_undos);
 	p->dumpable = true;
+	p->mce_kill = 2; /* PR_MCE_KILL_DEFAULT */
 	p->exit_signal = SIGCHLD;
 	p->sighand = sighand_create();
 	p->timers = timers_create();

@@ -257,6 +257,8 @@ static void take_over(struct task *t, struct exec *x)
 	memcpy(p->comm, x->res.comm, sizeof(p->comm));
 	memcpy(t->comm, x->res.comm, sizeof(t->comm));
 	p->dumpable = true;
+	p->barriers = 0;
+	t->keep_caps = false;
 	p->did_exec = true;
 	atomic_store(&p->view, x->view);
 	if (p->exit_signal)

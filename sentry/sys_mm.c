@@ -139,29 +139,56 @@ long sys_munlockall(struct task *t, struct sysargs *a)
 	return mm_munlockall(mm_of(t));
 }
 
+/* What can be registered for, and the command that may be used then. */
+static const struct {
+	int registers, use;
+} barriers[] = {
+	{MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0},
+	{MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, MEMBARRIER_CMD_PRIVATE_EXPEDITED},
+	{MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
+	 MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE},
+};
+
+#define BARRIER_REGISTRATIONS 512 /* MEMBARRIER_CMD_GET_REGISTRATIONS */
+#define BARRIERS                                                                                   \
+	(MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |                                 \
+	 MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |             \
+	 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |  \
+	 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)
+
+static long host_barrier(int cmd)
+{
+	long ret = syscall(SYS_membarrier, cmd, 0, 0);
+
+	return ret < 0 ? -errno : ret;
+}
+
 /* The app's threads are threads of this process and run natively between exits, so the host's
- * barrier is theirs. */
+ * barrier is theirs; a vCPU that is interrupted for it is serialised when it enters the guest again.
+ * Who registered is kept for each process. There is no command for rseq without rseq. */
 long sys_membarrier(struct task *t, struct sysargs *a)
 {
-	long ret;
+	int cmd = A_INT(a, 0);
+	long have;
+	size_t i;
 
-	switch (A_INT(a, 0)) {
-	case MEMBARRIER_CMD_QUERY:
-	case MEMBARRIER_CMD_GLOBAL:
-	case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
-	case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
-	case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
-	case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
-		break;
-	default:
+	if (A_UINT(a, 1))
 		return -EINVAL;
+	if (cmd == BARRIER_REGISTRATIONS)
+		return atomic_load(&t->proc->barriers);
+	have = host_barrier(MEMBARRIER_CMD_QUERY);
+	if (have < 0)
+		return have;
+	have &= BARRIERS;
+	if (cmd == MEMBARRIER_CMD_QUERY)
+		return have | BARRIER_REGISTRATIONS;
+	if (!(cmd & have) || (cmd & (cmd - 1)))
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(barriers); i++) {
+		if (cmd == barriers[i].registers)
+			atomic_fetch_or(&t->proc->barriers, (unsigned)cmd);
+		if (cmd == barriers[i].use && !(atomic_load(&t->proc->barriers) & (unsigned)barriers[i].registers))
+			return -EPERM;
 	}
-	ret = syscall(SYS_membarrier, A_INT(a, 0), A_UINT(a, 1), 0);
-	if (ret < 0)
-		return -errno;
-	if (A_INT(a, 0) == MEMBARRIER_CMD_QUERY)
-		ret &= MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
-		       MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |
-		       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
-	return ret;
+	return host_barrier(cmd);
 }

@@ -86,6 +86,9 @@ struct proc { /* thread group */
 	_Atomic uint32_t thread_event; /* changes when a thread ends: execve sleeps on it */
 	_Atomic(struct task *) exec_task; /* execve: the thread that stays */
 	bool subreaper;
+	int mce_kill;	  /* PR_MCE_KILL and PR_SET_THP_DISABLE, for the app to read back */
+	bool thp_disable;
+	_Atomic unsigned barriers; /* commands of membarrier that it registered for */
 	int pdeath_sig;
 	int parent_tid; /* thread of the parent whose end pdeath_sig tells */
 	struct cpu_times child_cpu; /* of children that were waited for, with theirs */
@@ -152,6 +155,7 @@ struct task {
 	bool sched_reset_on_fork;
 	bool host_sched; /* its host thread has another affinity or nice value than it began with */
 	unsigned timer_slack_ns, timer_slack_default_ns;
+	bool keep_caps;	    /* PR_SET_KEEPCAPS, for the app to read back */
 	int exit_code;	    /* of exit(2), in wait status format */
 	bool pi_gone;	    /* futex_pi_exit has been; guarded by the lock of futex_pi.c */
 	unsigned mempolicy; /* of set_mempolicy: sys_numa.c */

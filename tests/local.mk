@@ -60,6 +60,7 @@ guest_tests = \
 	tests/guest/overlay \
 	tests/guest/peers \
 	tests/guest/pidfd \
+	tests/guest/prctls \
 	tests/guest/proc_files \
 	tests/guest/pty_job \
 	tests/guest/pty_line \
