@@ -152,7 +152,7 @@ long netif_ioctl(struct task *t, unsigned cmd, struct gptr arg)
 	int err;
 
 	if (changes(cmd))
-		return -EPERM;
+		return gmem_read(t->proc->mm, &r, arg, sizeof(r)) ? -EFAULT : -EPERM;
 	if (cmd == SIOCGIFCONF)
 		return get_conf(t, arg);
 	if (cmd == SIOCGIFNAME)

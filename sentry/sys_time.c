@@ -113,6 +113,8 @@ static long do_adjtimex(struct task *t, struct gptr p)
 
 	if (gmem_read(t->proc->mm, &tx, p, sizeof(tx)))
 		return -EFAULT;
+	if (tx.modes & (ADJ_OFFSET_SINGLESHOT & ~ADJ_OFFSET) && !(tx.modes & ADJ_OFFSET))
+		return -EINVAL;
 	if (tx.modes && tx.modes != ADJ_OFFSET_SS_READ)
 		return -EPERM;
 	state = (int)syscall(SYS_adjtimex, &now);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 #include "tests/guest/say.h"
@@ -17,6 +18,7 @@ static void clocks(void)
 {
 	struct timespec ts = {1, -1};
 	struct timeval tv = {1, -1};
+	struct timex tx = {.modes = 0x8000}; /* a single shot of nothing */
 
 	SAY(syscall(SYS_settimeofday, &tv, NULL));
 	tv.tv_usec = 1000001;
@@ -28,6 +30,8 @@ static void clocks(void)
 	SAY(syscall(SYS_clock_settime, CLOCK_MONOTONIC, &ts));
 	SAY(syscall(SYS_clock_settime, CLOCK_BOOTTIME, &ts));
 	SAY(syscall(SYS_clock_settime, 99, &ts));
+	SAY(adjtimex(&tx));
+	SAY(adjtimex((void *)-1));
 }
 
 static void *other(void *arg)
