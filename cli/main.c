@@ -17,6 +17,8 @@ static const struct command {
 	 cli_run},
 	{"check", "[-o OUT] [--json] [--param NAME=VALUE] FILE...",
 	 "check policies, run their tests, compile them", cli_check},
+	{"explain", "[--param NAME=VALUE] FILE ['CALL(ARGUMENTS) [in PROGRAM]']",
+	 "say what a policy makes of a call, or which programs it has", cli_explain},
 	{"audit", "[why SEQ | verify] FILE", "say what was refused in a run", cli_audit},
 	{"doctor", "[--bench]", "say what this machine offers and what sbx will do", cli_doctor},
 	{"syscalls", "[--man]", "print the table of system calls", cli_syscalls},

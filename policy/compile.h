@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/buf.h"
 #include "base/err.h"
 #include "policy/image.h"
 
@@ -32,5 +33,11 @@ void pol_image_free(const struct pol_image **img);
  * printed to diag_fd as file:line:column: test failed: ...; *total is how many ran. */
 int pol_run_tests(const struct pol_source *src, const struct pol_image *img, int diag_fd,
 		  unsigned *total, struct sbx_err **e);
+
+/* What the policy says, as text appended to out: of one call, written as after `expect` ("openat(AT_FDCWD,
+ * \"/etc/passwd\", O_RDONLY) in tool"), or with call NULL of its programs. 0; 1 when diagnostics were printed
+ * to diag_fd; -1 with *e. */
+int pol_explain(const struct pol_source *src, const struct pol_image *img, const char *call, int diag_fd,
+		struct buf *out, struct sbx_err **e);
 
 #endif

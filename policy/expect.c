@@ -15,6 +15,7 @@ struct walk {
 	const struct pol_image *img;
 	const struct sys_desc *d;
 	const struct expect_arg *arg;
+	uint32_t view;
 	uint8_t *seen; /* by instruction; owned */
 	struct expect_result *out;
 	size_t n;
@@ -27,7 +28,7 @@ static void add_result(struct walk *w, const struct pol_verdict *v)
 		    w->out[i].v.rule == v->rule)
 			return;
 	if (w->n < EXPECT_MAX_RESULTS)
-		w->out[w->n++] = (struct expect_result){.v = *v};
+		w->out[w->n++] = (struct expect_result){.v = *v, .view = w->view};
 }
 
 static bool arg_known(const struct walk *w, const struct img_insn *in)
@@ -278,7 +279,7 @@ size_t expect_judge(const struct pol_image *img, uint32_t view, const struct sys
 		    const struct expect_arg arg[SYS_MAX_ARGS], struct expect_result *out,
 		    const char **why)
 {
-	struct walk w = {.img = img, .d = d, .arg = arg, .out = out};
+	struct walk w = {.img = img, .d = d, .arg = arg, .view = view, .out = out};
 	const struct img_verdict *e = IMG_AT(img, calls, struct img_verdict) + d->nr;
 	bool ok = true;
 

@@ -6,6 +6,7 @@ policy_libpolicy_a_SOURCES = \
 	policy/conflict.c \
 	policy/eval.c policy/eval.h \
 	policy/exec.c \
+	policy/explain.c \
 	policy/expect.c policy/expect.h \
 	policy/files.c \
 	policy/flags.def \
@@ -26,5 +27,5 @@ policy_libpolicy_a_SOURCES = \
 	policy/syscalls.def \
 	policy/sysconst.c \
 	policy/sysdesc.c policy/sysdesc.h \
-	policy/test_run.c \
+	policy/test_run.c policy/tester.h \
 	policy/typecheck.c

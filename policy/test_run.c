@@ -2,19 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/fdx.h"
-#include "policy/expect.h"
 #include "policy/prove.h"
-#include "policy/resolve.h"
-
-struct tester {
-	struct unit u;
-	const struct pol_image *img;
-	struct buf out;
-	struct arena *arena;
-	struct rcall *calls[IMG_MAX_LAYERS]; /* collected when first needed */
-	unsigned failed;
-	bool json;
-};
+#include "policy/tester.h"
 
 static void fail(struct tester *t, struct src_span at, const char *msg)
 {
@@ -25,7 +14,7 @@ static void fail(struct tester *t, struct src_span at, const char *msg)
 	t->failed++;
 }
 
-static const char *verdict_text(struct tester *t, const struct pol_verdict *v)
+const char *tester_verdict(struct tester *t, const struct pol_verdict *v)
 {
 	const char *name;
 
@@ -79,7 +68,7 @@ static bool layers_of(struct tester *t, const struct ast_test *test, uint32_t *s
 	return layer || !test->in || !strcmp(test->in->text, "self");
 }
 
-static bool view_of(struct tester *t, const struct ast_test *test, uint32_t *view)
+bool tester_view(struct tester *t, const struct ast_test *test, uint32_t *view)
 {
 	struct pol_config cfg;
 	uint32_t set;
@@ -181,7 +170,7 @@ static bool one_arg(struct tester *t, const struct sys_desc *d, const struct ast
 	}
 }
 
-static bool arguments(struct tester *t, const struct ast_test *test, const struct sys_desc *d,
+bool tester_arguments(struct tester *t, const struct ast_test *test, const struct sys_desc *d,
 		      struct expect_arg out[SYS_MAX_ARGS])
 {
 	unsigned next = 0;
@@ -259,7 +248,7 @@ static void compare(struct tester *t, const struct ast_test *test, const struct 
 		return;
 	want.action = test->out.verdict == AST_DENY ? POL_DENY : POL_EMULATE;
 	want.value = value;
-	what = has_value ? verdict_text(t, &want) : ast_verdict_name(test->out.verdict);
+	what = has_value ? tester_verdict(t, &want) : ast_verdict_name(test->out.verdict);
 	if (test->by_never)
 		what = arena_printf(t->arena, "%s by never", what);
 	else if (test->by)
@@ -267,7 +256,7 @@ static void compare(struct tester *t, const struct ast_test *test, const struct 
 	if (test->enters)
 		what = arena_printf(t->arena, "%s as %s", what, test->enters->text);
 	fail(t, test->span,
-	     arena_printf(t->arena, "expected %s, got %s%s by %s%s", what, verdict_text(t, &bad->v),
+	     arena_printf(t->arena, "expected %s, got %s%s by %s%s", what, tester_verdict(t, &bad->v),
 			  entered_text(t, test, bad), rule_text(t, &bad->v),
 			  good ? ", for some values of the arguments that are not given" : ""));
 }
@@ -305,7 +294,7 @@ static void expect(struct tester *t, const struct ast_test *test)
 			return;
 		value = (int64_t)number;
 	}
-	if (!arguments(t, test, d, arg) || !view_of(t, test, &view))
+	if (!tester_arguments(t, test, d, arg) || !tester_view(t, test, &view))
 		return;
 	if (test->enters && strcmp(test->enters->text, "self") != 0 &&
 	    !layers_find(&t->u, test->enters))
@@ -415,7 +404,7 @@ static void prove_net(struct tester *t, const struct ast_test *test)
 	struct pol_addr addr;
 	uint32_t rule = 0, view = 0, set;
 
-	if (!layers_of(t, test, &set) || !view_of(t, test, &view) ||
+	if (!layers_of(t, test, &set) || !tester_view(t, test, &view) ||
 	    !verb_reachable(t, view, test->nverb))
 		return;
 	if (!strcmp(test->str->text, "any")) {

@@ -171,4 +171,14 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && [ -c /dev/kvm ]; then
 		run /usr/bin/perl -e 'print "hi $<\n"'
 	chmod "$mode" /dev/kvm
 fi
+# What a policy says of a call.
+build=$policies/c-build.pol
+try "explain a refusal" 0 "deny as EPERM  (files)" "" "$SBX" explain "$build" 'unlink("/src/a.c") in tool'
+"$SBX" explain "$build" 'unlink("/src/a.c") in tool' | grep -q 'c-build.pol:[0-9]*: deny delete' &&
+	tap_ok "with its rule" || tap_not_ok "with its rule"
+try "explain which rules a program gets" 0 "goes on as git" "" "$SBX" explain "$build" 'execve("/usr/bin/git", {"git", "log"})'
+try "explain what comes near" 0 "nearest .*not with this argv.1." "" "$SBX" explain "$build" 'execve("/usr/bin/git", {"git", "gc"})'
+try "explain with open arguments" 0 "It depends" "" "$SBX" explain "$build" 'execve("/usr/bin/git")'
+try "explain the programs" 0 "A process can be under: self, tool, git" "" "$SBX" explain "$build"
+try "explain an unknown call" 1 "" "unknown syscall 'opne'" "$SBX" explain "$build" 'opne(1)'
 tap_end

@@ -15,7 +15,6 @@ echo secret >secret
 echo plain >plain
 printf '#!%s probe\n' "$dir/work/domains" >script
 chmod +x script
-printf 'what was typed' | : # no terminal is needed
 
 for residency in auto host; do
 	rm -rf new plain2

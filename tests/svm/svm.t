@@ -38,6 +38,7 @@ if [ "$SBX_RESIDENCY" = auto ]; then
 fi
 one "doctor" sh -c './sbx doctor >/tmp/doctor && grep -q "^Mode: hardware" /tmp/doctor && echo "ok 1 - hardware mode"'
 [ -n "$short" ] || one guest sh "$srcdir/tests/guest/run-guest"
+[ -n "$short" ] || one domains sh "$srcdir/tests/guest/domains.t"
 [ -n "$short" ] || one hostile sh "$srcdir/tests/hostile/run-hostile"
 true
 END
