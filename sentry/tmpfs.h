@@ -98,6 +98,7 @@ struct tnode {
 	bool raw;	       /* its attributes are still to be taken from the host */
 	bool linked;	       /* has several names on the host */
 	bool dirty;	       /* its attributes were changed */
+	bool own_xattrs;       /* extended ones were taken from the host */
 	char *saved;	       /* tmpfs_save.c: the name under which it was written; owned */
 	union {
 		struct tdir dir;
@@ -152,6 +153,9 @@ void tmpfs_lower_closed(struct tnode *n, const struct file *f);
 /* Makes the contents n's own, at most the first keep bytes of them. 0 or -errno. */
 int tmpfs_lower_copy(struct tnode *n, uint64_t keep);
 void tmpfs_lower_free(struct tnode *n);
+/* Hands the extended attributes that n has on the host to take, the first time. 0 or -errno. */
+int tmpfs_lower_xattrs(struct tnode *n,
+		       int (*take)(struct tnode *n, const char *name, const void *value, size_t size));
 /* The host's file, opened to read: descriptor or -errno. */
 int tmpfs_lower_host(struct tnode *n);
 

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -483,6 +484,36 @@ int tmpfs_lower_copy(struct tnode *n, uint64_t keep)
 	n->data.host = false;
 	move_readers(n);
 	return 0;
+}
+
+/* ---- extended attributes ---- */
+
+int tmpfs_lower_xattrs(struct tnode *n,
+		       int (*take)(struct tnode *n, const char *name, const void *value, size_t size))
+{
+	cleanup_free char *names = NULL, *value = NULL;
+	struct vnode *host;
+	ssize_t len, size;
+	int r;
+
+	if (n->own_xattrs || !n->lower || (n->vn.type != S_IFREG && n->vn.type != S_IFDIR))
+		return 0;
+	names = malloc(XATTR_LIST_MAX);
+	value = malloc(XATTR_SIZE_MAX);
+	r = names && value ? host_node(n, &host) : -ENOMEM;
+	if (r)
+		return r;
+	len = hostfs_listxattr(host, names, XATTR_LIST_MAX);
+	if (len < 0) /* not readable: it has none here */
+		len = 0;
+	for (const char *x = names; x < names + len && !r; x += strlen(x) + 1) {
+		size = hostfs_getxattr(host, x, value, XATTR_SIZE_MAX);
+		if (size >= 0)
+			r = take(n, x, value, (size_t)size);
+	}
+	vnode_put(host);
+	n->own_xattrs = !r;
+	return r;
 }
 
 /* ---- the file system ---- */

@@ -57,24 +57,6 @@ void tmpfs_xattr_free(struct tnode *n)
 	}
 }
 
-ssize_t tmpfs_getxattr(struct vnode *vn, const char *name, void *buf, size_t size)
-{
-	struct tnode *n = tnode_of(vn);
-	struct txattr *x;
-	ssize_t r = -ENODATA;
-
-	if (!is_whole(name))
-		return -EINVAL;
-	pthread_mutex_lock(&n->lock);
-	x = found(place(n, name), name);
-	if (x)
-		r = size && size < x->size ? -ERANGE : (ssize_t)x->size;
-	if (r > 0 && size)
-		memcpy(buf, x->value, x->size);
-	pthread_mutex_unlock(&n->lock);
-	return r;
-}
-
 static int make(struct tnode *n, const char *name, const void *value, size_t size,
 		struct txattr **out)
 {
@@ -121,6 +103,34 @@ static int set_locked(struct tnode *n, const char *name, const void *value, size
 	return 0;
 }
 
+/* An attribute of the host's file, in an overlay. */
+static int take_host(struct tnode *n, const char *name, const void *value, size_t size)
+{
+	return set_locked(n, name, value, size, 0);
+}
+
+ssize_t tmpfs_getxattr(struct vnode *vn, const char *name, void *buf, size_t size)
+{
+	struct tnode *n = tnode_of(vn);
+	struct txattr *x;
+	ssize_t r = -ENODATA;
+	int err;
+
+	if (!is_whole(name))
+		return -EINVAL;
+	pthread_mutex_lock(&n->lock);
+	err = tmpfs_lower_xattrs(n, take_host);
+	x = found(place(n, name), name);
+	if (err)
+		r = err;
+	else if (x)
+		r = size && size < x->size ? -ERANGE : (ssize_t)x->size;
+	if (r > 0 && size)
+		memcpy(buf, x->value, x->size);
+	pthread_mutex_unlock(&n->lock);
+	return r;
+}
+
 int tmpfs_setxattr(struct vnode *vn, const char *name, const void *value, size_t size, int flags)
 {
 	struct tnode *n = tnode_of(vn);
@@ -129,7 +139,9 @@ int tmpfs_setxattr(struct vnode *vn, const char *name, const void *value, size_t
 	if (!is_whole(name))
 		return -EINVAL;
 	pthread_mutex_lock(&n->lock);
-	r = set_locked(n, name, value, size, flags);
+	r = tmpfs_lower_xattrs(n, take_host);
+	if (!r)
+		r = set_locked(n, name, value, size, flags);
 	if (!r) {
 		pthread_mutex_lock(&n->fs->lock);
 		n->ctime = tmpfs_now();
@@ -144,8 +156,10 @@ ssize_t tmpfs_listxattr(struct vnode *vn, char *buf, size_t size)
 	struct tnode *n = tnode_of(vn);
 	size_t total = 0;
 	bool fits = true;
+	int err;
 
 	pthread_mutex_lock(&n->lock);
+	err = tmpfs_lower_xattrs(n, take_host);
 	for (const struct txattr *x = n->xattrs; x && total <= XATTR_LIST_MAX; x = x->next) {
 		size_t len = strlen(x->name) + 1;
 
@@ -155,5 +169,7 @@ ssize_t tmpfs_listxattr(struct vnode *vn, char *buf, size_t size)
 		total += len;
 	}
 	pthread_mutex_unlock(&n->lock);
+	if (err)
+		return err;
 	return !fits && size ? -ERANGE : total > XATTR_LIST_MAX ? -E2BIG : (ssize_t)total;
 }

@@ -93,6 +93,7 @@ hostile_tests = \
 	tests/hostile/fuzz_calls \
 	tests/hostile/fuzz_net \
 	tests/hostile/procs \
+	tests/hostile/ptys \
 	tests/hostile/race_names \
 	tests/hostile/race_path \
 	tests/hostile/ring \

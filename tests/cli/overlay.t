@@ -26,6 +26,8 @@ make_tree() {
 		printf '#!/bin/sh\nexit 3\n' >script
 		chmod 755 script
 		mkfifo pipe
+		echo xattr >xattr
+		python3 -c 'import os; os.setxattr("xattr", "user.k", b"value")' 2>/dev/null
 		printf secret >hidden/secret
 		find . -exec touch -h -d @1000000 {} +
 	)

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "tests/guest/say.h"
 
@@ -199,6 +200,24 @@ static void attributes(void)
 	show("pipe");
 }
 
+/* Where the folder's file system has them. */
+static void extended(void)
+{
+	char buf[64];
+	long n = getxattr("xattr", "user.k", buf, sizeof(buf));
+
+	if (n < 0)
+		return;
+	printf("user.k \"%.*s\"\n", (int)n, buf);
+	SAY(listxattr("xattr", buf, sizeof(buf)));
+	SAY(setxattr("xattr", "user.k", "new", 3, XATTR_CREATE));
+	SAY(setxattr("xattr", "user.k", "new", 3, XATTR_REPLACE));
+	SAY(getxattr("xattr", "user.k", buf, sizeof(buf)));
+	SAY(removexattr("xattr", "user.k"));
+	SAY(getxattr("xattr", "user.k", buf, sizeof(buf)));
+	SAY(listxattr("xattr", buf, sizeof(buf)));
+}
+
 /* Two that write the same file, and one that reads it, at once. */
 static void together(void)
 {
@@ -237,6 +256,7 @@ int main(int argc, char **argv)
 	links();
 	names();
 	attributes();
+	extended();
 	together();
 	return 0;
 }
