@@ -440,6 +440,16 @@ void platform_write_protect(struct platform_as *as, const struct platform_range 
 	pthread_mutex_unlock(&as->lock);
 }
 
+bool platform_as_alone(struct platform_as *as)
+{
+	bool alone;
+
+	pthread_mutex_lock(&as->lock);
+	alone = !list_empty(&as->ctxs) && as->ctxs.next == as->ctxs.prev;
+	pthread_mutex_unlock(&as->lock);
+	return alone;
+}
+
 uint64_t kvm_walk(const struct platform_as *as, uint64_t va)
 {
 	uint64_t v = as->root | PTE_P;

@@ -69,8 +69,10 @@ int mm_create(struct platform *p, struct mm **out)
 
 	if (!mm)
 		return -ENOMEM;
-	ret = platform_as_create(p, &mm->as);
+	mm->hots = mm_hots_new();
+	ret = mm->hots ? platform_as_create(p, &mm->as) : -ENOMEM;
 	if (ret < 0) {
+		mm_hots_put(mm->hots);
 		free(mm);
 		return ret;
 	}
@@ -106,6 +108,7 @@ void mm_put(struct mm *mm)
 	platform_as_destroy(&mm->as);
 	mm_unmap_locked(mm, 0, MM_ADDR_MAX);
 	pagemap_free(&mm->pages);
+	mm_hots_put(mm->hots);
 	pthread_mutex_destroy(&mm->lock);
 	free(mm);
 }

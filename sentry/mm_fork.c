@@ -4,6 +4,11 @@
  * the page unless the others have let go of it. Pages that a call in progress has pinned are copied
  * at once, so that what the host writes arrives where it was asked for.
  *
+ * Most programs write to the same few pages after each fork, and so do their children: a stack's end,
+ * counters, lists of free memory. Those that a write made copy after one fork are copied by the next
+ * ones at once, which costs far less than the faults of both sides; unless other threads could be
+ * writing meanwhile, who would have the child see a later write without an earlier one.
+ *
  * A file mapping that was never writable has no private pages: both sides use the same window range
  * from then on. One that was gets a new range over the same file for the child, with the pages that
  * the host had copied on writing. */
@@ -23,6 +28,8 @@
 #define PM_FILE	   (1ull << 61)
 /* What the child is given translations of at once: a fault costs what many pages do. */
 #define EAGER_PAGES 2048u
+#define HOT_MAX	    64
+#define HOT_AGE	    16 /* forks after which a page has to show again that it is written to */
 
 static int host_pagemap = -1;
 
@@ -30,6 +37,95 @@ void mm_fork_init(void)
 {
 	if (host_pagemap < 0)
 		host_pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- pages that are written to after each fork ---- */
+
+struct hot {
+	uint64_t index;
+	uint8_t age; /* forks since it was noted */
+	bool copied; /* by the fork in progress */
+};
+
+struct mm_hots {
+	atomic_int refs;
+	pthread_mutex_t lock; /* comes after those of address spaces */
+	unsigned n;
+	struct hot page[HOT_MAX]; /* by index */
+};
+
+/* What a fork has at hand. */
+struct fork_job {
+	struct mm *from, *to;
+	struct hot hot[HOT_MAX];
+	unsigned nr_hot;
+};
+
+struct mm_hots *mm_hots_new(void)
+{
+	struct mm_hots *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	atomic_init(&s->refs, 1);
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void mm_hots_put(struct mm_hots *s)
+{
+	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* The first of n entries, which are in order, with an index of at least index. */
+static struct hot *hot_from(struct hot *h, unsigned n, uint64_t index)
+{
+	struct hot *end = h + n;
+
+	while (h < end && h->index < index)
+		h++;
+	return h;
+}
+
+static void hot_note(struct mm_hots *s, uint64_t index)
+{
+	struct hot *h, *end;
+
+	pthread_mutex_lock(&s->lock);
+	end = s->page + s->n;
+	h = hot_from(s->page, s->n, index);
+	if (h < end && h->index == index) {
+		h->age = 0;
+	} else if (s->n < HOT_MAX) { /* else the others age */
+		memmove(h + 1, h, (size_t)(end - h) * sizeof(*h));
+		*h = (struct hot){.index = index};
+		s->n++;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* One more fork: those that are still hot, for it. */
+static void hot_take(struct fork_job *job)
+{
+	struct mm_hots *s = job->from->hots;
+	unsigned kept = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < s->n; i++)
+		if (++s->page[i].age <= HOT_AGE)
+			s->page[kept++] = s->page[i];
+	s->n = kept;
+	if (platform_as_alone(job->from->as)) {
+		memcpy(job->hot, s->page, kept * sizeof(*job->hot));
+		job->nr_hot = kept;
+	}
+	atomic_fetch_add(&s->refs, 1);
+	pthread_mutex_unlock(&s->lock);
+	mm_hots_put(job->to->hots);
+	job->to->hots = s;
 }
 
 /* ---- copying pages ---- */
@@ -47,11 +143,12 @@ enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_
 			 mm_platform_prot(v->prot) | PLATFORM_HOT) < 0)
 		platform_unmap(mm->as, page, PAGE_SIZE);
 	pgpool_leave(old, 1);
+	hot_note(mm->hots, vma_index(v, page));
 	return MM_FAULT_OK;
 }
 
-/* The child's own copy of a page that is pinned. */
-static int copy_pinned(struct mm *to, uint64_t index, uint32_t page)
+/* The child's own copy of a page. */
+static int copy_page(struct mm *to, uint64_t index, uint32_t page)
 {
 	uint32_t new;
 
@@ -61,25 +158,40 @@ static int copy_pinned(struct mm *to, uint64_t index, uint32_t page)
 	return 0;
 }
 
+/* Gives the child a page of the parent's, or its share of it; h: its entry if it is hot. */
+static int share_page(struct mm *to, uint64_t index, uint32_t page, struct hot *h)
+{
+	if (!pgpool_shared(page)) {
+		if (pgpool_refs(page) > 1) /* pinned */
+			return copy_page(to, index, page);
+		if (h && copy_page(to, index, page) == 0) {
+			h->copied = true;
+			return 0;
+		}
+	}
+	pgpool_share(page, 1);
+	pagemap_set(&to->pages, index, page);
+	return 0;
+}
+
 /* Shares the pages of an anonymous mapping. */
-static int share_pages(struct mm *from, struct mm *to, const struct vma *v)
+static int share_pages(struct fork_job *job, const struct vma *v)
 {
 	uint64_t i = v->start >> PGPOOL_SHIFT, end = v->end >> PGPOOL_SHIFT;
+	struct hot *h = hot_from(job->hot, job->nr_hot, i), *last = job->hot + job->nr_hot;
 	struct pagemap_run r;
 
-	for (; pagemap_next_run(&from->pages, i, end, &r); i = r.index + r.n) {
-		if (pagemap_reserve(&to->pages, r.index, r.n) < 0)
+	for (; pagemap_next_run(&job->from->pages, i, end, &r); i = r.index + r.n) {
+		if (pagemap_reserve(&job->to->pages, r.index, r.n) < 0)
 			return -ENOMEM;
 		for (uint32_t k = 0; k < r.n; k++) {
-			uint32_t page = r.page + k;
+			uint64_t index = r.index + k;
 
-			if (!pgpool_shared(page) && pgpool_refs(page) > 1) {
-				if (copy_pinned(to, r.index + k, page) < 0)
-					return -ENOMEM;
-				continue;
-			}
-			pgpool_share(page, 1);
-			pagemap_set(&to->pages, r.index + k, page);
+			while (h < last && h->index < index)
+				h++;
+			if (share_page(job->to, index, r.page + k,
+				       h < last && h->index == index ? h : NULL) < 0)
+				return -ENOMEM;
 		}
 	}
 	return 0;
@@ -168,7 +280,7 @@ static int fork_file(const struct vma *v, struct vma *n)
 
 /* ---- the whole ---- */
 
-static int fork_vma(struct mm *from, struct mm *to, struct vma *v)
+static int fork_vma(struct fork_job *job, struct vma *v)
 {
 	struct vma *n = vma_new(v->start, v->end, v->prot, v->flags & ~(unsigned)VMA_LOCKED, v->kind);
 	int ret = 0;
@@ -186,9 +298,9 @@ static int fork_vma(struct mm *from, struct mm *to, struct vma *v)
 		vma_free(n);
 		return ret;
 	}
-	vma_link(to, n);
+	vma_link(job->to, n);
 	if (v->kind == VMA_ANON && !(v->flags & VMA_WIPEONFORK))
-		ret = share_pages(from, to, v);
+		ret = share_pages(job, v);
 	return ret;
 }
 
@@ -205,10 +317,30 @@ static void copy_settings(const struct mm *from, struct mm *to)
 	to->forked = true;
 }
 
-/* Makes the private pages of mm read-only, in one go. */
-static int protect_private(struct mm *mm)
+/* The parts of v whose pages the child did not get copies of; how many. */
+static size_t shared_parts(struct fork_job *job, const struct vma *v, struct platform_range *r)
 {
-	struct platform_range *r = calloc(mm->nr_vmas + 1, sizeof(*r));
+	struct hot *h = hot_from(job->hot, job->nr_hot, v->start >> PGPOOL_SHIFT);
+	uint64_t start = v->start, at;
+	size_t n = 0;
+
+	for (; h < job->hot + job->nr_hot && (at = h->index << PGPOOL_SHIFT) < v->end; h++) {
+		if (!h->copied)
+			continue;
+		if (at > start)
+			r[n++] = (struct platform_range){.va = start, .len = at - start};
+		start = at + PAGE_SIZE;
+	}
+	if (v->end > start)
+		r[n++] = (struct platform_range){.va = start, .len = v->end - start};
+	return n;
+}
+
+/* Makes the private pages that the parent now shares read-only, in one go. */
+static int protect_private(struct fork_job *job)
+{
+	struct mm *mm = job->from;
+	struct platform_range *r = calloc(mm->nr_vmas + HOT_MAX + 1, sizeof(*r));
 	struct vma *v;
 	size_t n = 0;
 
@@ -217,7 +349,7 @@ static int protect_private(struct mm *mm)
 	list_for_each(v, &mm->vmas, node)
 		if (v->kind == VMA_ANON && v->touched && (v->prot & PROT_WRITE) &&
 		    !(v->flags & (VMA_DONTFORK | VMA_WIPEONFORK)))
-			r[n++] = (struct platform_range){.va = v->start, .len = vma_len(v)};
+			n += shared_parts(job, v, r + n);
 	platform_write_protect(mm->as, r, n);
 	free(r);
 	return 0;
@@ -238,31 +370,32 @@ static void map_first(struct mm *to, const struct mm *from)
 
 int mm_fork(struct mm *from, struct mm **out)
 {
-	struct mm *to;
+	struct fork_job job = {.from = from};
 	struct vma *v;
-	int ret = mm_create(from->platform, &to);
+	int ret = mm_create(from->platform, &job.to);
 
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&from->lock);
-	copy_settings(from, to);
+	copy_settings(from, job.to);
 	from->forked = true;
+	hot_take(&job);
 	list_for_each(v, &from->vmas, node) {
 		if (v->flags & VMA_DONTFORK)
 			continue;
-		ret = fork_vma(from, to, v);
+		ret = fork_vma(&job, v);
 		if (ret < 0)
 			break;
 	}
 	/* Also after a failure: pages that were shared may stay read-only. */
-	if (protect_private(from) < 0)
+	if (protect_private(&job) < 0)
 		ret = -ENOMEM;
 	if (!ret)
-		map_first(to, from);
+		map_first(job.to, from);
 	pthread_mutex_unlock(&from->lock);
 	if (ret < 0)
-		mm_put(to);
+		mm_put(job.to);
 	else
-		*out = to;
+		*out = job.to;
 	return ret;
 }

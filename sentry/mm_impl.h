@@ -96,6 +96,7 @@ struct mm {
 	uint64_t vsize, vsize_peak, data, text, stack, locked; /* bytes */
 	unsigned lock_future; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
 	bool forked; /* private pages may be shared with other address spaces */
+	struct mm_hots *hots; /* mm_fork.c */
 };
 
 /* One line of /proc/PID/maps; mm locked (mm_maps.c). */
@@ -189,6 +190,9 @@ void mm_text_add(struct vma *v, const struct stat *st);
 
 /* Opens what mm_fork needs of the host, before sbx is confined. */
 void mm_fork_init(void);
+/* Which pages are written to after forks: known to all copies of an address space. */
+struct mm_hots *mm_hots_new(void);
+void mm_hots_put(struct mm_hots *s);
 /* Gives v, at address page, a page of its own in place of old, which others hold too. */
 enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_t old);
 /* Gives the file mapping v, which has no private pages, a window range of its own if another address

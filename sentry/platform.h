@@ -208,6 +208,9 @@ struct platform_range {
 };
 void platform_write_protect(struct platform_as *as, const struct platform_range *r, size_t n);
 
+/* Is one context all that runs in the address space? Asked by its owner, who alone could add another. */
+bool platform_as_alone(struct platform_as *as);
+
 /* Looks up one page: window offset of the page that contains va, and its protection.
  * False when not present. */
 bool platform_lookup(struct platform_as *as, uint64_t va, uint64_t *off, unsigned *prot);

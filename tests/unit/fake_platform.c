@@ -190,6 +190,11 @@ void platform_protect(struct platform_as *as, uint64_t va, uint64_t len, unsigne
 	pthread_mutex_unlock(&as->lock);
 }
 
+bool platform_as_alone(struct platform_as *as)
+{
+	return true;
+}
+
 void platform_write_protect(struct platform_as *as, const struct platform_range *r, size_t n)
 {
 	struct pagemap_run run;

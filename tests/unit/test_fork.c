@@ -1,6 +1,7 @@
 /* Copies of address spaces: what one side writes stays its own, what is shared stays shared. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -93,6 +94,53 @@ static void private_pages(void **state)
 	assert_int_equal(get(g, a), 1);
 	mm_put(g);
 	assert_int_equal(get(mm, a), 3);
+}
+
+static bool writable(struct mm *mm, uint64_t at)
+{
+	uint64_t off;
+	unsigned prot;
+
+	return platform_lookup(mm_as(mm), at, &off, &prot) && (prot & PLATFORM_WRITE);
+}
+
+/* What either side wrote to after a fork, the next one copies at once: no fault for either. */
+static void written_again(void **state)
+{
+	struct mm *mm = *state, *c;
+	uint64_t a = map(mm, 8 * PG, RW, ANON, NULL);
+
+	for (unsigned i = 0; i < 8; i++)
+		put(mm, a + i * PG, (uint8_t)i);
+	c = fork_of(mm);
+	put(mm, a + PG, 101);
+	put(c, a + 2 * PG, 102);
+	put(c, a + 7 * PG, 107);
+	mm_put(c);
+	put(mm, a + 7 * PG, 17); /* takes the page over */
+	for (unsigned forks = 0; forks < 12; forks++) {
+		c = fork_of(mm);
+		assert_true(writable(mm, a + PG) && writable(c, a + PG));
+		assert_true(writable(mm, a + 7 * PG) && writable(c, a + 7 * PG));
+		assert_false(writable(mm, a + 3 * PG) || writable(c, a + 3 * PG));
+		assert_int_equal(get(c, a + PG), 101);
+		assert_int_equal(get(c, a + 2 * PG), 2);
+		assert_int_equal(get(c, a + 7 * PG), 17);
+		put(c, a + PG, 1);
+		put(mm, a + 7 * PG, 17);
+		assert_int_equal(get(mm, a + PG), 101);
+		assert_int_equal(get(c, a + 7 * PG), 17);
+		mm_put(c);
+	}
+	for (unsigned forks = 0; forks < 40; forks++) {
+		c = fork_of(mm);
+		mm_put(c);
+	}
+	c = fork_of(mm); /* nobody wrote for long */
+	assert_false(writable(mm, a + PG) || writable(c, a + PG));
+	put(mm, a + PG, 5);
+	assert_int_equal(get(c, a + PG), 101);
+	mm_put(c);
 }
 
 static void sentry_writes(void **state)
@@ -331,7 +379,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(private_pages), T(sentry_writes), T(last_holder_keeps), T(protections),
+		T(private_pages), T(written_again), T(sentry_writes), T(last_holder_keeps), T(protections),
 		T(dontneed), T(shared_memory), T(private_file), T(read_only_file),
 		T(partly_unmapped), T(pinned), T(advice), T(random_family),
 	};
