@@ -307,6 +307,17 @@ static void wait_state(pid_t p, int options)
 		       si.si_uid == getuid());
 }
 
+static volatile int *ready; /* shared with children */
+
+/* Waits until a child has set *ready, and a while for the call after that. */
+static void wait_ready(void)
+{
+	while (!*ready)
+		usleep(1000);
+	*ready = 0;
+	usleep(60000);
+}
+
 /* A child that is stopped and goes on in `what`. */
 static void stopped_in(const char *name, int (*what)(void))
 {
@@ -316,17 +327,18 @@ static void stopped_in(const char *name, int (*what)(void))
 	fflush(stdout);
 	p = fork();
 	if (!p) {
+		*ready = 1;
 		errno = 0;
 		st = what() < 0 ? errno : 200;
-		usleep(100000); /* so that going on is seen before the end */
+		usleep(300000); /* so that going on is seen before the end */
 		_exit(st);
 	}
-	usleep(40000);
+	wait_ready();
 	kill(p, SIGSTOP);
 	waitpid(p, &st, WUNTRACED);
 	kill(p, SIGCONT);
 	waitpid(p, &st, WCONTINUED);
-	usleep(250000);
+	usleep(600000);
 	if (waitpid(p, &st, WNOHANG) == p) {
 		printf("%s: %s\n", name, strerrorname_np(WEXITSTATUS(st)));
 		return;
@@ -340,7 +352,7 @@ static int in_epoll(void)
 {
 	struct epoll_event e;
 
-	return epoll_wait(epoll_create1(0), &e, 1, 3000);
+	return epoll_wait(epoll_create1(0), &e, 1, 5000);
 }
 
 static int in_semop(void)
@@ -353,7 +365,7 @@ static int in_semop(void)
 
 static int in_nanosleep(void)
 {
-	return nanosleep(&(struct timespec){3, 0}, NULL);
+	return nanosleep(&(struct timespec){5, 0}, NULL);
 }
 
 static int in_read(void)
@@ -373,14 +385,14 @@ static int in_sigwait(void)
 {
 	siginfo_t si;
 
-	return take(SIGRTMIN + 9, &si, 3000);
+	return take(SIGRTMIN + 9, &si, 5000);
 }
 
 static int in_futex(void)
 {
 	static int word;
 
-	return (int)syscall(SYS_futex, &word, 0, 0, &(struct timespec){3, 0}, NULL, 0);
+	return (int)syscall(SYS_futex, &word, 0, 0, &(struct timespec){5, 0}, NULL, 0);
 }
 
 static void test_stops(void)
@@ -392,12 +404,13 @@ static void test_stops(void)
 	p = fork();
 	if (!p) {
 		install(SIGCONT, 0);
+		*ready = 1;
 		while (!count)
 			usleep(1000);
-		usleep(50000);
+		usleep(200000);
 		_exit(last.si_pid == getppid() ? 7 : 8);
 	}
-	usleep(20000);
+	wait_ready();
 	kill(p, SIGSTOP);
 	wait_state(p, WSTOPPED);
 	SAY(waitpid(p, &st, WNOHANG | WUNTRACED));
@@ -524,6 +537,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	drop_capabilities();
 	test_action();
 	test_queue();

@@ -105,11 +105,15 @@ static void on_signal(int sig)
 {
 }
 
-static void end(const char *what, pid_t p)
+/* With a signal: until it ends, as it may come before the call. */
+static void end(const char *what, pid_t p, int sig)
 {
 	int st;
 
-	waitpid(p, &st, 0);
+	while (!waitpid(p, &st, sig ? WNOHANG : 0)) {
+		kill(p, sig);
+		usleep(10000);
+	}
 	printf("%s: %s\n", what, st ? strerrorname_np(WEXITSTATUS(st)) : "0");
 }
 
@@ -150,10 +154,9 @@ static void test_waits(void)
 	p = receiver(id, 5);
 	put(id, 4, "not for it", 0);
 	put(id, 5, "for it", 0);
-	end("received", p);
+	end("received", p, 0);
 	p = receiver(id, 5);
-	kill(p, SIGUSR1);
-	end("signal", p);
+	end("signal", p, SIGUSR1);
 	m.type = 1;
 	SAY(msgsnd(id, &m, 8000, IPC_NOWAIT));
 	SAY(msgsnd(id, &m, 8000, IPC_NOWAIT));
@@ -161,15 +164,15 @@ static void test_waits(void)
 	p = sender(id);
 	get(id, 4, 100, 0);
 	SAY(msgrcv(id, &m, 9000, 1, 0));
-	end("sent", p);
+	end("sent", p, 0);
 	p = sender(id);
-	kill(p, SIGUSR1);
-	end("signal", p);
+	end("signal", p, SIGUSR1);
 	p = sender(id);
 	q = receiver(id, 77);
+	usleep(200000);
 	msgctl(id, IPC_RMID, NULL);
-	end("removed", p);
-	end("removed", q);
+	end("removed", p, 0);
+	end("removed", q, 0);
 }
 
 static void test_rights(void)
