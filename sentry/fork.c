@@ -6,6 +6,7 @@
 #include "sentry/auditx.h"
 #include "sentry/domain.h"
 #include "sentry/file.h"
+#include "sentry/ipc.h"
 #include "sentry/pidfd.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
@@ -210,4 +211,61 @@ long sys_vfork(struct task *t, struct sysargs *a)
 	struct clone_req r = {.flags = CLONE_VM | CLONE_VFORK | SIGCHLD};
 
 	return proc_fork(t, &r);
+}
+
+/* ---- unshare ---- */
+
+#define UNSHARE_FLAGS                                                                              \
+	(CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SYSVSEM)
+
+/* Gives p, whose only thread calls, a table of descriptors or a working directory of its own. */
+static int own_copy(struct proc *p, bool files)
+{
+	struct fdtab *tab = files ? fdtab_copy(p->fdtab) : NULL, *old_tab = NULL;
+	struct fsctx *fs = files ? NULL : fsctx_copy(p->fs), *old_fs = NULL;
+
+	if (!tab && !fs)
+		return -ENOMEM;
+	pthread_mutex_lock(&p->lock);
+	if (tab) {
+		old_tab = p->fdtab;
+		p->fdtab = tab;
+	} else {
+		old_fs = p->fs;
+		p->fs = fs;
+	}
+	pthread_mutex_unlock(&p->lock);
+	fdtab_put(old_tab);
+	fsctx_put(old_fs);
+	return 0;
+}
+
+/* What is shared with other processes. The threads of one share everything: none of several can leave. */
+long sys_unshare(struct task *t, struct sysargs *a)
+{
+	uint64_t flags = a->raw[0];
+	struct proc *p = t->proc;
+	bool alone;
+	int r = 0;
+
+	if (flags & ~(uint64_t)(UNSHARE_FLAGS | NAMESPACES | CLONE_NEWTIME))
+		return -EINVAL;
+	if (flags & (NAMESPACES | CLONE_NEWTIME))
+		return -EPERM;
+	pthread_mutex_lock(&p->lock);
+	alone = p->nr_tasks == 1;
+	pthread_mutex_unlock(&p->lock);
+	if (!alone && (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)))
+		return -EINVAL;
+	if (!alone && flags) {
+		auditx_unimplemented(t, (uint32_t)t->orig_rax);
+		return -ENOSYS;
+	}
+	if ((flags & CLONE_FILES) && fdtab_is_shared(p->fdtab))
+		r = own_copy(p, true);
+	if (!r && (flags & CLONE_FS))
+		r = own_copy(p, false);
+	if (!r && (flags & CLONE_SYSVSEM))
+		ipc_sem_exit(p);
+	return r;
 }

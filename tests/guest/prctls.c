@@ -1,6 +1,8 @@
 /* prctl, membarrier, sealed memory files, POSIX shared memory. */
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -202,6 +204,50 @@ static void test_posix_shm(void)
 	printf("still %s\n", p);
 }
 
+static char stack[65536] __attribute__((aligned(16)));
+
+static int apart(void *arg)
+{
+	int fd = *(int *)arg;
+
+	if (unshare(CLONE_FILES | CLONE_FS))
+		return 1;
+	close(fd);
+	return chdir("/") ? 2 : 0;
+}
+
+static int together(void *arg)
+{
+	return close(*(int *)arg);
+}
+
+static void *in_thread(void *arg)
+{
+	SAY(unshare(CLONE_VM));
+	return NULL;
+}
+
+static void test_unshare(void)
+{
+	int fd = open("/dev/null", O_RDONLY), st = -1;
+	char before[4096], after[4096];
+	pthread_t th;
+
+	if (!getcwd(before, sizeof(before)))
+		return;
+	waitpid(clone(apart, stack + sizeof(stack), CLONE_FILES | CLONE_FS | SIGCHLD, &fd), &st, 0);
+	printf("apart %x still open %d same place %d\n", st, fcntl(fd, F_GETFD),
+	       getcwd(after, sizeof(after)) && !strcmp(before, after));
+	waitpid(clone(together, stack + sizeof(stack), CLONE_FILES | SIGCHLD, &fd), &st, 0);
+	printf("together %x open %d\n", st, fcntl(fd, F_GETFD));
+	SAY(unshare(0));
+	SAY(unshare(CLONE_SYSVSEM));
+	SAY(unshare(CLONE_THREAD | CLONE_SIGHAND | CLONE_VM));
+	SAY(unshare(CLONE_PARENT));
+	pthread_create(&th, NULL, in_thread, NULL);
+	pthread_join(th, NULL);
+}
+
 int main(void)
 {
 	drop_capabilities();
@@ -209,5 +255,6 @@ int main(void)
 	test_membarrier();
 	test_seals();
 	test_posix_shm();
+	test_unshare();
 	return 0;
 }
