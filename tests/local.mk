@@ -178,8 +178,7 @@ tests_unit_test_path_LDADD = $(file_libs)
 tests_unit_test_path_slow_SOURCES = $(tests_unit_test_path_SOURCES)
 tests_unit_test_path_slow_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_NO_OPENAT2
 tests_unit_test_path_slow_LDADD = $(file_libs)
-tests_unit_test_net_SOURCES = tests/unit/test_net.c $(fake_platform)
-tests_unit_test_net_LDADD = $(sentry_test_libs)
+tests_unit_test_net_LDADD = sentry/libsentry.a base/libbase.a $(CMOCKA_LIBS) $(MD_LIBS) -lpthread
 
 host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/manual.t \
 	tests/fuzz/replay.t tests/policy/rows.t

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "sentry/net.h"
+#include "sentry/net_cred.h"
 #include "sentry/notify.h"
 #include "sentry/sys.h"
 #include "tests/net/addr.h"
@@ -50,6 +51,7 @@ void vnode_put(struct vnode *n)
 }
 
 atomic_uint notify_count;
+pthread_mutex_t net_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void notify_name_slow(struct vnode *dir, const char *name, bool dir_entry, uint32_t mask,
 		      uint32_t cookie)
