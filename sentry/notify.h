@@ -106,7 +106,8 @@ struct watch {
 	uint32_t mask;
 	const struct mount *mnt;
 	uint64_t ino;
-	char *path; /* canonical, of a directory of the host: what the policy hides is not told */
+	char *path;    /* canonical, of a directory of the host: what the policy hides is not told */
+	uint32_t view; /* ... from whoever made the watch */
 };
 
 void notify_lock(void);

@@ -28,7 +28,7 @@ static bool is_hidden(const struct watch *w, const char *name)
 	const struct dirent_sink s = {
 		.path = w->path,
 		.path_len = w->path ? strlen(w->path) : 0,
-		.view = task_view(current),
+		.view = w->view,
 	};
 
 	return dirent_hidden(&s, name);
@@ -96,6 +96,7 @@ int notify_host_add(struct notify *in, const struct vpath *v, uint32_t mask)
 		return err;
 	}
 	w->host_wd = wd;
+	w->view = task_view(current);
 	list_append(notify_bucket(NOTIFY_BY_HOST, in, (uint64_t)wd), &w->by_place);
 	return w->wd;
 }
