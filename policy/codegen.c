@@ -230,12 +230,22 @@ static void gen_call(struct unit *u, uint32_t set, uint32_t nr)
 	img_build_call(&u->build, &program);
 }
 
+/* May the call be allowed so often only? Then ring 0 cannot answer it. */
+static bool has_limit(const struct rcall *call)
+{
+	for (const struct rchain *k = call->named ? call->named : call->group; k; k = k->next)
+		for (const struct routcome *o = k->outs; o; o = o->next)
+			if (o->v.flags & POL_F_LIMIT)
+				return true;
+	return false;
+}
+
 void codegen_view(struct unit *u, uint32_t set)
 {
 	for (uint32_t nr = 0; nr < IMG_CALLS; nr++) {
 		const struct sys_desc *d = u->layers[0].calls[nr].d;
 
 		gen_call(u, set, nr);
-		u->build.tier0[nr] = d ? d->tier0 : 0;
+		u->build.tier0[nr] = d && !has_limit(&u->layers[0].calls[nr]) ? d->tier0 : 0;
 	}
 }

@@ -26,6 +26,7 @@ enum pol_verdict_flags {
 	POL_F_UNKNOWN = 1 << 2, /* decided by the `unknown` line */
 	POL_F_DEFAULT = 1 << 3, /* decided by the `default` line */
 	POL_F_NEVER = 1 << 4,	/* decided by a `never` rule */
+	POL_F_LIMIT = 1 << 5,	/* allowed so often only: see pol_image_rate */
 };
 
 /* Which gate decided: for audit records and `explain`. */

@@ -44,6 +44,7 @@ static const struct section_rule sections[] = {
     SECTION(nets, sizeof(struct img_net), 1u << 16),
     SECTION(execs, sizeof(struct img_exec), 1u << 16),
     SECTION(argvs, sizeof(struct img_argv), 1u << 16),
+    SECTION(rates, sizeof(struct img_rate), 1u << 16),
     SECTION(scratch, sizeof(struct img_scratch), 1u << 12),
     SECTION(rules, sizeof(struct img_rule), 1u << 20),
     SECTION(strings, 1, 1u << 25),
@@ -88,7 +89,8 @@ static bool check_strings(struct check *c)
 
 static bool verdict_ok(const struct pol_image *img, const struct img_verdict *v)
 {
-	const uint8_t flags = POL_F_LOG | POL_F_QUIET | POL_F_UNKNOWN | POL_F_DEFAULT | POL_F_NEVER;
+	const uint8_t flags = POL_F_LOG | POL_F_QUIET | POL_F_UNKNOWN | POL_F_DEFAULT | POL_F_NEVER |
+			      POL_F_LIMIT;
 
 	if ((v->flags & ~flags) || v->pad || v->gate < POL_GATE_CALL ||
 	    v->gate > POL_GATE_UNKNOWN || v->rule >= img->rules.count)
@@ -204,6 +206,21 @@ static bool check_execs(struct check *c)
 	for (uint32_t i = 0; i < img->argvs.count; i++)
 		if (!argv_ok(img, &a[i]))
 			return flaw(c, "argument condition");
+	return true;
+}
+
+static bool check_rates(struct check *c)
+{
+	const struct pol_image *img = c->img;
+	const struct img_rate *r = IMG_AT(img, rates, struct img_rate);
+
+	for (uint32_t i = 0; i < img->rates.count; i++)
+		if (r[i].rule >= img->rules.count || r[i].over < POL_OVER_DELAY ||
+		    r[i].over > POL_OVER_TERMINATE || !r[i].count || r[i].value < 0 ||
+		    r[i].value >= 4096 || r[i].count > UINT32_MAX || r[i].per_ns > INT64_MAX ||
+		    (r[i].over == POL_OVER_DENY && !r[i].value) ||
+		    (r[i].over == POL_OVER_DELAY && !r[i].per_ns))
+			return flaw(c, "rate");
 	return true;
 }
 
@@ -328,7 +345,8 @@ const struct pol_image *pol_image_verify(const void *p, size_t len, struct sbx_e
 		return NULL;
 	}
 	if (check_sections(&c) && check_strings(&c) && check_verdicts(&c) && check_insns(&c) &&
-	    check_patterns(&c) && check_layers(&c) && check_execs(&c) && check_rest(&c))
+	    check_patterns(&c) && check_layers(&c) && check_execs(&c) &&
+	    check_rates(&c) && check_rest(&c))
 		return img;
 	sbx_err_set(e, "damaged compiled policy: bad %s", c.flaw);
 	return NULL;
@@ -554,6 +572,16 @@ size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_lay
 		};
 	}
 	return img->layers.count;
+}
+
+size_t pol_image_rate(const struct pol_image *img, size_t index, struct pol_rate *out)
+{
+	if (index < img->rates.count && out) {
+		const struct img_rate *r = IMG_AT(img, rates, struct img_rate) + index;
+
+		*out = (struct pol_rate){r->rule, (enum pol_over)r->over, r->value, r->count, r->per_ns};
+	}
+	return img->rates.count;
 }
 
 size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size_t size)

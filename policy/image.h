@@ -66,6 +66,17 @@ struct pol_layer {
 };
 size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_layer *out);
 
+/* Limits of rules whose verdicts have POL_F_LIMIT. Fills *out for index, when there is one, and returns how
+ * many there are. */
+enum pol_over { POL_OVER_DELAY = 1, POL_OVER_DENY, POL_OVER_TERMINATE };
+struct pol_rate {
+	uint32_t rule;
+	enum pol_over over;
+	int64_t value;		/* POL_OVER_DENY: errno */
+	uint64_t count, per_ns; /* per_ns 0: count in all */
+};
+size_t pol_image_rate(const struct pol_image *img, size_t index, struct pol_rate *out);
+
 /* "self" for view 0, else the names of its sections: "tool", "tool+net". As snprintf. */
 size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size_t size);
 

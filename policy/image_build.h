@@ -20,6 +20,7 @@ enum img_build_part {
 	IMG_BUILD_ARGVS,
 	IMG_BUILD_LAYERS,
 	IMG_BUILD_VIEWS,
+	IMG_BUILD_RATES,
 	IMG_BUILD_SCRATCH,
 	IMG_BUILD_RULES,
 	IMG_BUILD_STRINGS,
@@ -52,6 +53,7 @@ uint32_t img_build_net(struct img_build *b, const struct img_net *n);
 uint32_t img_build_exec(struct img_build *b, const struct img_exec *x);
 uint32_t img_build_argv(struct img_build *b, const struct img_argv *a);
 uint32_t img_build_layer(struct img_build *b, const struct img_layer *l);
+uint32_t img_build_rate(struct img_build *b, const struct img_rate *r);
 uint32_t img_build_view(struct img_build *b, uint32_t layers);
 uint32_t img_build_scratch(struct img_build *b, const struct img_scratch *s);
 

@@ -176,6 +176,15 @@ struct img_view {
 	uint32_t layers, pad;
 };
 
+/* What `limit` says of a rule: count calls, or so many in each per_ns; then over, with value. */
+struct img_rate {
+	uint32_t rule;
+	uint8_t over; /* enum pol_over */
+	uint8_t pad[3];
+	int64_t value;
+	uint64_t count, per_ns; /* per_ns 0: in all */
+};
+
 enum img_config_flags { IMG_HAS_UNAME = 1, IMG_HAS_IDS = 2, IMG_HAS_EXEC = 4 };
 
 struct img_config {
@@ -205,6 +214,7 @@ struct pol_image {
 	struct img_section scratch;  /* struct img_scratch */
 	struct img_section rules;    /* struct img_rule */
 	struct img_section strings;  /* bytes; the first and the last are 0 */
+	struct img_section rates;    /* struct img_rate */
 	struct img_section tier0;    /* bytes, IMG_CALLS: enum platform_const */
 	struct img_verdict dflt;     /* `default`, for the object gates */
 	struct img_verdict unknown;  /* `unknown`, for numbers beyond the table */
@@ -220,9 +230,10 @@ _Static_assert(sizeof(struct img_exec) == 48, "img_exec");
 _Static_assert(sizeof(struct img_argv) == 16, "img_argv");
 _Static_assert(sizeof(struct img_layer) == 96, "img_layer");
 _Static_assert(sizeof(struct img_view) == 8, "img_view");
+_Static_assert(sizeof(struct img_rate) == 32, "img_rate");
 _Static_assert(sizeof(struct img_rule) == 24, "img_rule");
 _Static_assert(sizeof(struct img_config) == 96, "img_config");
-_Static_assert(sizeof(struct pol_image) == 336 && offsetof(struct pol_image, digest) == 56,
+_Static_assert(sizeof(struct pol_image) == 344 && offsetof(struct pol_image, digest) == 56,
 	       "pol_image");
 
 #define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))
@@ -247,14 +258,20 @@ void img_layer_net(const struct pol_image *img, unsigned layer, uint32_t nverb,
 void img_layer_exec(const struct pol_image *img, unsigned layer, const struct pol_program *prog,
 		    struct pol_verdict *v, uint32_t *enters);
 
-/* Is b stricter than a? Among equals the outer layer's stays, but what is logged goes before what is not. */
+static inline unsigned img_rank(uint8_t action, uint8_t flags)
+{
+	static const uint8_t rank[] = {0, 0, 8, 4, 12}; /* by enum pol_action */
+
+	if (action != POL_ALLOW)
+		return rank[action];
+	return (flags & POL_F_LIMIT ? 2 : 0) + (flags & POL_F_LOG ? 1 : 0);
+}
+
+/* Is b stricter than a? Among equals the outer layer's stays. What is allowed so often only goes before what
+ * is allowed, and what is logged before what is not. */
 static inline bool img_stricter(uint8_t action_a, uint8_t flags_a, uint8_t action_b, uint8_t flags_b)
 {
-	static const uint8_t rank[] = {0, 0, 4, 2, 6}; /* by enum pol_action */
-	bool log = action_a == POL_ALLOW && action_b == POL_ALLOW && (flags_b & POL_F_LOG) &&
-		   !(flags_a & POL_F_LOG);
-
-	return log || rank[action_b] > rank[action_a];
+	return img_rank(action_b, flags_b) > img_rank(action_a, flags_a);
 }
 
 #endif

@@ -124,13 +124,13 @@ static unsigned strictness(const struct refint_verdict *v)
 {
 	switch (v->action) {
 	case POL_TERMINATE:
-		return 4;
+		return 6;
 	case POL_DENY:
-		return 3;
+		return 5;
 	case POL_EMULATE:
-		return 2;
+		return 4;
 	default:
-		return v->flags & POL_F_LOG ? 1 : 0;
+		return (v->flags & POL_F_LIMIT ? 2 : 0) + (v->flags & POL_F_LOG ? 1 : 0);
 	}
 }
 
@@ -360,6 +360,8 @@ void refint_outcome(const struct refint *r, const struct ast_outcome *o, const s
 		v->flags = POL_F_LOG;
 	if (n->quiet)
 		v->flags = POL_F_QUIET;
+	if (n->limit && v->action == POL_ALLOW)
+		v->flags |= POL_F_LIMIT;
 }
 
 void refint_default(const struct refint *r, bool unknown, struct refint_verdict *v)

@@ -34,7 +34,39 @@ void resolve_unenforced(struct unit *u, struct src_span at, const char *what)
 void resolve_notes(struct unit *u, const struct ast_notes *notes)
 {
 	if (notes->limit)
-		resolve_unenforced(u, notes->limit->span, "limit");
+		resolve_unenforced(u, notes->limit->span, "limit outside of rules");
+	resolve_rate(u, notes, 0, false);
+}
+
+static bool good_rate(struct unit *u, const struct ast_limit *l, bool allows)
+{
+	if (u->layer)
+		resolve_unenforced(u, l->span, "limit in a program");
+	else if (!allows)
+		diag_error(u->diags, l->span, "P020", "'limit' is about what is allowed");
+	else if (!l->count || l->count > UINT32_MAX)
+		diag_error(u->diags, l->span, "P017", "a limit is 1 to 4294967295");
+	else if (l->over == AST_OVER_DELAY && !l->per_ns)
+		diag_help(u->diags,
+			  diag_error(u->diags, l->span, "P020", "nothing would end this delay"),
+			  "write a rate, like 50/s, or \"over deny\"");
+	else
+		return true;
+	return false;
+}
+
+void resolve_rate(struct unit *u, const struct ast_notes *notes, uint32_t rule, bool allows)
+{
+	const struct ast_limit *l = rule || allows ? notes->limit : NULL;
+	struct img_rate r = {.rule = rule};
+
+	if (l && good_rate(u, l, allows)) {
+		r.over = (uint8_t)l->over;
+		r.count = l->count;
+		r.per_ns = l->per_ns;
+		if (l->over != AST_OVER_DENY || resolve_errno(u, l->as, EAGAIN, &r.value))
+			img_build_rate(&u->build, &r);
+	}
 	if (notes->audit && notes->quiet)
 		diag_error(u->diags, notes->quiet_span, "P020",
 			   "'audit' and 'quiet' exclude each other");

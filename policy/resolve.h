@@ -142,8 +142,11 @@ void resolve_unenforced(struct unit *u, struct src_span at, const char *what);
 /* A value of limits:, when one was written. */
 void resolve_limit(struct unit *u, const struct ast_quantity *q, const char *what, uint64_t *out);
 
-/* The parts of notes that are not enforced. */
+/* The parts of notes that are not enforced: limits are, of rules. */
 void resolve_notes(struct unit *u, const struct ast_notes *notes);
+
+/* The limit of a statement of rules: registered for its rule. allows: one of its verdicts is allow. */
+void resolve_rate(struct unit *u, const struct ast_notes *notes, uint32_t rule, bool allows);
 
 /* Calls that a target names; in[] has IMG_CALLS members. */
 bool resolve_target(struct unit *u, const struct ast_target *t, bool in[IMG_CALLS]);

@@ -56,6 +56,8 @@ static bool outcome_for(struct unit *u, const struct ast_outcome *out,
 {
 	if (!resolve_outcome(u, out, notes, rule, v))
 		return false;
+	if (notes->limit && v->action == POL_ALLOW)
+		v->flags |= POL_F_LIMIT;
 	return v->action != POL_EMULATE || typecheck_emulate(u, d, v->value, out->span);
 }
 
@@ -69,7 +71,7 @@ static struct rchain *block_chain(struct unit *u, const struct ast_rule *r,
 		uint32_t rule = resolve_rule(u, arm->span, &arm->notes);
 		struct img_verdict v;
 
-		resolve_notes(u, &arm->notes);
+		resolve_rate(u, &arm->notes, rule, arm->out.verdict == AST_ALLOW);
 		if (arm->set)
 			resolve_unenforced(u, arm->set->span, "set");
 		if (outcome_for(u, &arm->out, &arm->notes, d, rule, &v) && (cond || !arm->cond))
@@ -154,7 +156,9 @@ static void add_rule(struct collector *c, const struct ast_rule *r)
 {
 	uint32_t rule = r->kind == AST_RULE_BLOCK ? 0 : resolve_rule(c->u, r->span, &r->notes);
 
-	resolve_notes(c->u, &r->notes);
+	resolve_rate(c->u, &r->notes, rule,
+		     r->kind == AST_RULE_SIMPLE && (r->out.verdict == AST_ALLOW ||
+						    r->other.verdict == AST_ALLOW));
 	if (r->set)
 		resolve_unenforced(c->u, r->set->span, "set");
 	for (const struct ast_target *t = r->targets; t; t = t->next)

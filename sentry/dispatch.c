@@ -9,6 +9,7 @@
 #include "sentry/auditx.h"
 #include "sentry/decode.h"
 #include "sentry/net.h"
+#include "sentry/rate.h"
 #include "sentry/signal.h"
 #include "sentry/sys.h"
 #include "sentry/systable.h"
@@ -189,9 +190,16 @@ static long decide_and_run(struct task *t, struct sysargs *a)
 		t->totals.allow++;
 		return err;
 	}
-	t->totals.allow++;
+	if (v.flags & POL_F_LIMIT) {
+		err = rate_take(t, &v);
+		if (err)
+			return err;
+	}
 	if (v.flags & POL_F_LOG)
 		auditx_call(t, a, &v);
+	if (v.action != POL_ALLOW)
+		return refuse(t, a, &v);
+	t->totals.allow++;
 	return handler(t, a);
 }
 

@@ -40,6 +40,7 @@ sentry_tasks = \
 	sentry/mqueue.c sentry/mqueue.h \
 	sentry/pidfd.c sentry/pidfd.h \
 	sentry/proc.c \
+	sentry/rate.c sentry/rate.h \
 	sentry/sandbox.c \
 	sentry/sigframe.c \
 	sentry/signal.c sentry/signal.h \

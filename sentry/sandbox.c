@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "sentry/async.h"
 #include "sentry/domain.h"
+#include "sentry/rate.h"
 #include "sentry/auditx.h"
 #include "sentry/confine.h"
 #include "sentry/file.h"
@@ -417,7 +418,7 @@ static int set_up(const struct sandbox_opts *o, struct host_state *h, struct tas
 	if (sandbox.wake_fd < 0)
 		return sbx_err_errno(e, errno, "eventfd");
 	if (host_signals_init(h, e) || create_machine(o, e) || vfs_init(o->image, e) ||
-	    create_proc(h, &p, e) || arm_wall_alarm(e))
+	    rate_init(o->image, e) || create_proc(h, &p, e) || arm_wall_alarm(e))
 		return -1;
 	*out = task_create(p, mm_as(p->mm), app_mask(&h->blocked), &err);
 	if (!*out)

@@ -236,6 +236,8 @@ static void put_simple(struct buf *b, const char *target, const struct sys_desc 
 		if (chance(50))
 			buf_printf(b, " else %s", other);
 	}
+	if (v[0] == 'a' && chance(8))
+		buf_puts(b, chance(50) ? " limit 5 over deny as EAGAIN" : " limit 9/s over delay");
 	buf_printf(b, "%s\n", notes());
 }
 
