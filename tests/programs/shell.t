@@ -160,7 +160,6 @@ if have make && have gcc; then
 	LIMIT=300
 	AFTER='cd proj && ls && ./prog && sha256sum libf.a prog'
 	same "make -j2 with gcc: 31 files" $build -- /usr/bin/make -s -j2 -C proj CC=gcc
-	have clang && same "make -j2 with clang: 31 files" $build -- /usr/bin/make -s -j2 -C proj CC=clang
 	AFTER=
 fi
 if have git; then
