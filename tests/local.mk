@@ -206,7 +206,8 @@ big_tests = \
 	tests/programs/pystd.t \
 	tests/programs/runtimes.t \
 	tests/programs/scale.t \
-	tests/programs/servers.t
+	tests/programs/servers.t \
+	tests/programs/trees.t
 kvm_tests = $(kvm_programs) tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/overlay.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 
 # The platform below the sentry.
