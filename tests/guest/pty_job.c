@@ -15,11 +15,11 @@ static void caught(int sig)
 	(void)!write(1, line, (size_t)n);
 }
 
-static volatile sig_atomic_t told;
+static atomic_int told; /* bits of the signals that came; which comes first is not defined */
 
 static void quiet(int sig)
 {
-	told = sig;
+	atomic_fetch_or(&told, 1 << sig);
 }
 
 static void catch(int sig)
@@ -189,7 +189,7 @@ static void leader_ends(int m)
 	if (!fork()) {
 		signal(SIGHUP, quiet);
 		wait_signal();
-		printf("hung up: %d\n", told);
+		printf("hung up: %#x\n", told);
 		SAY_FD(open("/dev/tty", O_RDWR));
 		_exit(0);
 	}
@@ -208,9 +208,10 @@ static void hung_up(void)
 		close(m);
 		setsid();
 		SAY(ioctl(s, TIOCSCTTY, 0));
-		catch(SIGHUP);
-		catch(SIGCONT);
+		signal(SIGHUP, quiet);
+		signal(SIGCONT, quiet);
 		wait_signal();
+		printf("told %#x\n", told);
 		SAY(read(s, &c, 1));
 		SAY(write(s, "x", 1));
 		SAY(ioctl(s, TIOCGWINSZ, &n));
