@@ -175,8 +175,56 @@ static void take_up_id(struct sock *s, uint64_t id)
 	}
 }
 
+/* Sockets with a name of their own that are closed: whoever accepts their connection or reads what they
+ * sent may still ask for them. */
+#define LEFT_MAX 64
+static struct left {
+	struct sockaddr_un host, app;
+	socklen_t host_len, app_len;
+	struct ucred self; /* pid 0: connected to nobody who did not know it already */
+} left[LEFT_MAX];
+static unsigned nr_left;
+
+static void remember(const struct sock *s, bool waits)
+{
+	struct left *f = &left[nr_left++ % LEFT_MAX];
+
+	*f = (struct left){
+		.host = s->name->host,
+		.host_len = s->name->host_len,
+		.app = s->name->app,
+		.app_len = s->name->app_len,
+	};
+	if (waits)
+		f->self = s->self;
+}
+
+/* The latest of that name. */
+static const struct left *recall(const void *ss, socklen_t len)
+{
+	for (unsigned i = 1; i <= LEFT_MAX; i++) {
+		const struct left *f = &left[(nr_left - i) % LEFT_MAX];
+
+		if (f->host_len == len && !memcmp(&f->host, ss, len))
+			return f;
+	}
+	return NULL;
+}
+
+bool net_cred_left(const void *host, socklen_t len, struct sockaddr_un *app, socklen_t *app_len)
+{
+	const struct left *f = recall(host, len);
+
+	if (!f)
+		return false;
+	*app = f->app;
+	*app_len = f->app_len;
+	return true;
+}
+
 void net_cred_accepted(struct sock *s, const struct sockaddr_storage *ss, socklen_t len)
 {
+	const struct left *gone;
 	struct ucred c = {0};
 	struct sock *from;
 	char text[128];
@@ -190,12 +238,16 @@ void net_cred_accepted(struct sock *s, const struct sockaddr_storage *ss, sockle
 			take_up_id(s, id);
 		}
 	} else {
-		/* Under a name of its own: who it is can be told while it is open. */
+		/* Under a name of its own. */
 		from = net_name_owner(ss, len);
+		gone = recall(ss, len);
 		if (from && from->link && !from->link->accepted && !from->side) {
 			s->peer = from->self;
 			s->has_peer = true;
 			take_up(s, from->link);
+		} else if (!from && gone && gone->self.pid) {
+			s->peer = gone->self;
+			s->has_peer = true;
 		}
 	}
 	pthread_mutex_unlock(&net_lock);
@@ -208,6 +260,8 @@ void net_cred_released(struct sock *s)
 	pthread_mutex_lock(&net_lock);
 	l = s->link;
 	s->link = NULL;
+	if (s->name)
+		remember(s, l && !l->accepted);
 	if (l) {
 		l->end[s->side] = NULL;
 		if (!s->side)

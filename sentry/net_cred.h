@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 struct file;
 struct net_link;
@@ -40,6 +41,8 @@ void net_cred_connected(struct sock *s);
 /* s was accepted from a peer with the host's name ss. */
 void net_cred_accepted(struct sock *s, const struct sockaddr_storage *ss, socklen_t len);
 void net_cred_released(struct sock *s);
+/* The app's name of a closed socket that the host knows as host; net_lock held. */
+bool net_cred_left(const void *host, socklen_t len, struct sockaddr_un *app, socklen_t *app_len);
 
 /* SO_PEERCRED: the peer's, or {0, -1, -1}. */
 void net_cred_peer(struct sock *s, struct ucred *c);

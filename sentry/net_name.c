@@ -362,6 +362,7 @@ void net_name_translate(struct sockaddr_storage *ss, socklen_t *len)
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)ss;
 	struct net_name *n;
+	bool found;
 
 	if (*len <= PATH_OFF || ss->ss_family != AF_UNIX || strip_prefix(un, len))
 		return;
@@ -371,8 +372,9 @@ void net_name_translate(struct sockaddr_storage *ss, socklen_t *len)
 		memcpy(un, &n->app, n->app_len);
 		*len = n->app_len;
 	}
+	found = n || net_cred_left(un, *len, un, len);
 	pthread_mutex_unlock(&net_lock);
-	if (n)
+	if (found)
 		return;
 	/* A name of ours whose socket is gone says nothing to the app. */
 	if (!strncmp(un->sun_path, "/proc/self/fd/", 14) ||

@@ -12,7 +12,7 @@
 #include "sentry/sys.h"
 
 #define EVENTS_MAX (INT_MAX / (int)sizeof(struct epoll_event))
-#define BATCH	   1024 /* events of one call at most: the app asks again for the rest */
+#define BATCH	   65536u /* events of one call at most: the app asks again for the rest */
 
 static void epoll_file_release(struct file *f)
 {
@@ -93,10 +93,14 @@ static long wait_events(struct task *t, struct file *f, struct gptr out, int max
 {
 	cleanup_free struct epoll_event *ev = NULL;
 	uint64_t left = ready_left(deadline);
+	unsigned room;
 	struct timespec ts;
 	long n;
 
-	max = MIN(max, BATCH);
+	/* No more than are registered; some, because more may be by the time. */
+	room = epoll_count(f->priv) + 16;
+	room = MIN(room, BATCH);
+	max = (int)MIN((unsigned)max, room);
 	ev = malloc(max * sizeof(*ev));
 	if (!ev)
 		return -ENOMEM;

@@ -40,6 +40,9 @@ static const struct cmd cmds[] = {
 	{FIONREAD, OUT, sizeof(int), STREAMS | ON(POL_FD_FILE) | ON(POL_FD_EVENT)},
 	{TIOCOUTQ, OUT, sizeof(int), TTY | SOCKET},
 	{SIOCATMARK, OUT, sizeof(int), SOCKET},
+	{SIOCOUTQNSD, OUT, sizeof(int), SOCKET},
+	{SIOCGSTAMP_OLD, OUT, sizeof(struct timeval), SOCKET},
+	{SIOCGSTAMPNS_OLD, OUT, sizeof(struct timespec), SOCKET},
 	{RNDGETENTCNT, OUT, sizeof(int), ON(POL_FD_DEVICE)},
 	{TCGETS, OUT, KERNEL_TERMIOS_SIZE, TTY},
 	{TCSETS, IN, KERNEL_TERMIOS_SIZE, TTY},
@@ -102,6 +105,22 @@ static long set_nonblock(struct task *t, struct file *f, struct gptr arg)
 	return fcntl(f->hostfd, F_SETFL, flags & (O_NONBLOCK | O_APPEND | O_DIRECT)) ? -errno : 0;
 }
 
+/* SIOCSPGRP and the like: fcntl's owner by a pointer. */
+static long socket_owner(struct task *t, struct file *f, uint32_t cmd, struct gptr arg)
+{
+	long r;
+	int id;
+
+	if (cmd == FIOGETOWN || cmd == SIOCGPGRP) {
+		r = async_fcntl(t, f, F_GETOWN, 0);
+		id = (int)r;
+		return gmem_write(t->proc->mm, arg, &id, sizeof(id));
+	}
+	if (gmem_read(t->proc->mm, &id, arg, sizeof(id)))
+		return -EFAULT;
+	return async_fcntl(t, f, F_SETOWN, (uint64_t)id);
+}
+
 static long set_async(struct task *t, struct file *f, int fd, struct gptr arg)
 {
 	int on, err;
@@ -133,6 +152,11 @@ long sys_ioctl(struct task *t, struct sysargs *a)
 		return fdtab_set_cloexec(t->proc->fdtab, A_INT(a, 0), cmd == FIOCLEX);
 	case FIONBIO:
 		return set_nonblock(t, f, A_PTR(a, 2));
+	case FIOSETOWN:
+	case SIOCSPGRP:
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		return f->kind == POL_FD_SOCKET ? socket_owner(t, f, cmd, A_PTR(a, 2)) : -ENOTTY;
 	case FIOASYNC:
 		return set_async(t, f, A_INT(a, 0), A_PTR(a, 2));
 	case TIOCGPGRP:

@@ -138,6 +138,8 @@ static int connect_type, connect_bound;
 static const char *connect_path;
 static int connect_abstract;
 
+static int connect_leave;
+
 static void connector(int report)
 {
 	struct sockaddr_un a, own;
@@ -157,6 +159,8 @@ static void connector(int report)
 	getpeername(s, (struct sockaddr *)&own, &n);
 	printf("its peer's: %u bytes\n", n);
 	fflush(stdout);
+	if (connect_leave)
+		close(s);
 	write(report, "!", 1);
 }
 
@@ -426,6 +430,9 @@ int main(void)
 	connections(SOCK_STREAM, "cred.stream", 0, 0);
 	connections(SOCK_STREAM, "cred-abstract", 1, 0);
 	connections(SOCK_SEQPACKET, "cred.seq", 0, 0);
+	connections(SOCK_STREAM, "cred.stream", 0, 1);
+	connect_leave = 1; /* closed before it is accepted */
+	connections(SOCK_STREAM, "cred.stream", 0, 0);
 	connections(SOCK_STREAM, "cred.stream", 0, 1);
 	failed_connect();
 	messages(SOCK_STREAM);

@@ -40,6 +40,7 @@ static void none(const sigset_t *set)
 static void owners(int fd)
 {
 	struct f_owner_ex ex = {F_OWNER_PID, 0};
+	int own;
 
 	printf("-- owners\n");
 	SAY(fcntl(fd, F_GETOWN));
@@ -54,6 +55,14 @@ static void owners(int fd)
 	ex.type = F_OWNER_TID;
 	ex.pid = gettid();
 	SAY(fcntl(fd, F_SETOWN_EX, &ex));
+	own = -getpgrp();
+	SAY(ioctl(fd, FIOSETOWN, &own));
+	printf("group %d\n", fcntl(fd, F_GETOWN) == own);
+	own = 0;
+	SAY(ioctl(fd, SIOCGPGRP, &own));
+	printf("group %d\n", own == -getpgrp());
+	SAY(ioctl(fd, SIOCSPGRP, (void *)8));
+	fcntl(fd, F_SETOWN, getpid());
 	SAY(fcntl(fd, F_SETSIG, 77));
 	SAY(fcntl(fd, F_GETSIG));
 }
