@@ -161,6 +161,32 @@ long sys_capget(struct task *t, struct sysargs *a)
 	return a->raw[1] ? gmem_write(t->proc->mm, A_PTR(a, 1), data, n) : 0;
 }
 
+/* There are none to be had, and having none can be asked for. */
+long sys_capset(struct task *t, struct sysargs *a)
+{
+	struct __user_cap_header_struct hdr;
+	struct __user_cap_data_struct data[2] = {0};
+	size_t n = 2;
+
+	if (gmem_read(t->proc->mm, &hdr, A_PTR(a, 0), sizeof(hdr)))
+		return -EFAULT;
+	if (hdr.version == _LINUX_CAPABILITY_VERSION_1) {
+		n = 1;
+	} else if (hdr.version != _LINUX_CAPABILITY_VERSION_2 &&
+		   hdr.version != _LINUX_CAPABILITY_VERSION_3) {
+		hdr.version = _LINUX_CAPABILITY_VERSION_3;
+		return gmem_write(t->proc->mm, A_PTR(a, 0), &hdr, sizeof(hdr)) ? -EFAULT : -EINVAL;
+	}
+	if (hdr.pid && hdr.pid != t->tid)
+		return -EPERM;
+	if (gmem_read(t->proc->mm, data, A_PTR(a, 1), n * sizeof(data[0])))
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++)
+		if (data[i].effective || data[i].permitted || data[i].inheritable)
+			return -EPERM;
+	return 0;
+}
+
 /* ---- the system ---- */
 
 static void set_name(char *field, size_t size, const char *policy, const char *otherwise)

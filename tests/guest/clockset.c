@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <linux/capability.h>
 #include <linux/random.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/timex.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "tests/guest/say.h"
@@ -68,6 +70,36 @@ static void self(const char *exe)
 	SAY_FD(open(exe, O_PATH));
 }
 
+/* Errors, and giving all capabilities up, in a child. */
+static void capabilities(void)
+{
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2] = {{0, 0, 0}, {0, 0, 0}};
+
+	fflush(stdout);
+	if (fork()) {
+		wait(NULL);
+		return;
+	}
+	SAY(syscall(SYS_capset, NULL, d));
+	SAY(syscall(SYS_capset, &h, (void *)-1));
+	h.pid = getppid();
+	SAY(syscall(SYS_capset, &h, d));
+	h.pid = 0;
+	SAY(syscall(SYS_capset, &h, d));
+	SAY(syscall(SYS_capget, &h, d));
+	printf("left %x %x %x\n", d[0].effective, d[0].permitted, d[0].inheritable);
+	d[0].permitted = 1;
+	SAY(syscall(SYS_capset, &h, d));
+	h.version = 1;
+	SAY(syscall(SYS_capset, &h, d));
+	printf("version %x\n", h.version);
+	h.pid = 4194303;
+	SAY(syscall(SYS_capget, &h, d));
+	fflush(stdout);
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	struct sysinfo si;
@@ -76,6 +108,7 @@ int main(int argc, char **argv)
 	double load;
 
 	clocks();
+	capabilities();
 	threads();
 	if (realpath(argv[0], exe))
 		self(exe);
