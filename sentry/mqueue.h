@@ -1,5 +1,5 @@
-/* POSIX message queues: the sandbox's own, by names that are no files. Owner: sentry/mqueue.c; the calls are
- * in sentry/sys_mq.c. One lock for all queues, after which no other is taken but those of signals. */
+/* POSIX message queues: the sandbox's own, by names that are no files. Owner: sentry/mqueue.c; the calls
+ * are in sentry/sys_mq.c. One lock for all, after which none is taken but those of signals. */
 #ifndef SBX_SENTRY_MQUEUE_H
 #define SBX_SENTRY_MQUEUE_H
 

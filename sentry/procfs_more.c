@@ -1,4 +1,4 @@
-/* /proc/PID's small files for tools: what the kernel's OOM killer, auditing, scheduler and namespaces say. */
+/* /proc/PID's small files for tools: what OOM killer, auditing, scheduler and namespaces say. */
 #include "sentry/procfs.h"
 
 #include <errno.h>

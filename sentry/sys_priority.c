@@ -152,10 +152,11 @@ static int which_of(int ioprio_who)
 
 long sys_ioprio_set(struct task *t, struct sysargs *a)
 {
-	struct each e = {.t = t, .which = which_of(A_INT(a, 0)), .who = A_INT(a, 1), .fn = set_ioprio, .of_init = -EPERM};
+	struct each e = {.t = t, .which = which_of(A_INT(a, 0)), .who = A_INT(a, 1), .fn = set_ioprio};
 	int class = A_INT(a, 2) >> IOPRIO_CLASS_SHIFT, data = A_INT(a, 2) & PRIO_DATA;
 
 	e.value = A_INT(a, 2);
+	e.of_init = -EPERM;
 	if (class == IOPRIO_CLASS_RT)
 		return -EPERM;
 	if ((class != IOPRIO_CLASS_NONE || data) && class != IOPRIO_CLASS_BE && class != IOPRIO_CLASS_IDLE)

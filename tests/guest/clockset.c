@@ -120,7 +120,8 @@ int main(int argc, char **argv)
 	fd = open("/proc/loadavg", O_RDONLY);
 	if (read(fd, line, sizeof(line) - 1) < 0 || sscanf(line, "%lf", &load) != 1)
 		return 1;
-	printf("load: %d\n", load - (double)si.loads[0] / 65536 < 0.2 && load - (double)si.loads[0] / 65536 > -0.2);
+	load -= (double)si.loads[0] / 65536;
+	printf("load: %d\n", load < 0.2 && load > -0.2);
 	printf("memory: %d\n", si.totalram * si.mem_unit > si.freeram * si.mem_unit && si.freeram > 0);
 	return 0;
 }
