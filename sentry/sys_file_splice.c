@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/overflow.h"
@@ -175,14 +176,27 @@ static int ready(struct splice *s, const struct file *f, short events)
 	return r < 0 ? (int)r : r ? p.revents : -EAGAIN;
 }
 
+/* Would a message be taken now? A unix socket takes some well after poll has stopped saying so. */
+static bool has_room(const struct file *f)
+{
+	int queued = 0, size = 0;
+	socklen_t len = sizeof(size);
+
+	return !ioctl(f->hostfd, TIOCOUTQ, &queued) &&
+	       !getsockopt(f->hostfd, SOL_SOCKET, SO_SNDBUF, &size, &len) && queued < size;
+}
+
 /* From a pipe into a socket whose messages the sentry makes: what it takes at once when it is ready. */
 static ssize_t into_socket(struct splice *s)
 {
 	char buf[PAGE];
+	struct pollfd p = {.fd = s->out->hostfd, .events = POLLOUT};
 	struct iovec iov = {buf, MIN(s->len, sizeof(buf))};
 	ssize_t r = ready(s, s->in, POLLIN);
 
-	if (r >= 0)
+	if (r >= 0 && has_room(s->out))
+		r = poll(&p, 1, 0) > 0 ? p.revents : 0;
+	else if (r >= 0)
 		r = ready(s, s->out, POLLOUT);
 	if (r >= 0 && r & (POLLHUP | POLLERR)) {
 		signal_raise(s->t, SIGPIPE);
