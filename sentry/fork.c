@@ -240,7 +240,8 @@ static int own_copy(struct proc *p, bool files)
 	return 0;
 }
 
-/* What is shared with other processes. The threads of one share everything: none of several can leave. */
+/* What is shared with other processes. The threads of one share everything: none of several can
+ * leave. */
 long sys_unshare(struct task *t, struct sysargs *a)
 {
 	uint64_t flags = a->raw[0];

@@ -75,7 +75,8 @@ void mm_shm_put(struct mm_shm *s);
 uint64_t mm_shm_resident(struct mm_shm *s);
 /* Maps all of s: at addr, which must be free unless remap says to replace what is there; addr 0:
  * anywhere. may_write: mprotect can make it writable. The address or -errno. */
-int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool may_write, bool remap);
+int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool may_write,
+		 bool remap);
 /* Removes the mappings that mm_shmat made at addr. 0 or -EINVAL. */
 int mm_shmdt(struct mm *mm, uint64_t addr);
 /* Is a mapping of so many bytes more than all memory, so that it is refused? */

@@ -93,7 +93,8 @@ static int64_t attach(struct mm *mm, struct mm_shm *s, int64_t at, uint64_t len,
 	return at;
 }
 
-int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool may_write, bool remap)
+int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool may_write,
+		 bool remap)
 {
 	unsigned flags = VMA_SHARED | VMA_MAYREAD | VMA_MAYEXEC | (may_write ? VMA_MAYWRITE : 0u);
 	uint64_t len = ALIGN_UP(s->size, PAGE_SIZE);
@@ -101,7 +102,9 @@ int64_t mm_shmat(struct mm *mm, struct mm_shm *s, uint64_t addr, int prot, bool 
 
 	pthread_mutex_lock(&mm->lock);
 	at = mm_place(mm, addr, len, addr ? MAP_FIXED : 0, true);
-	if (addr && !remap && (addr > UINT64_MAX - len || (at > 0 && !vma_range_free(mm, addr, addr + len, false))))
+	if (addr && !remap && addr > UINT64_MAX - len)
+		at = -EINVAL;
+	else if (addr && !remap && at > 0 && !vma_range_free(mm, addr, addr + len, false))
 		at = -EINVAL;
 	else if (at > 0 && (mm->nr_vmas >= MM_MAX_VMAS || !mm_may_expand(mm, len, false)))
 		at = -ENOMEM;

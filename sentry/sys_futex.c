@@ -19,7 +19,7 @@ static int restart_wait(struct task *t)
 	uint64_t ns = t->restart_arg[2];
 	struct timespec deadline = ns_to_timespec(ns);
 	int r = futex_wait(t, gptr_at(t->restart_arg[0]), t->restart_arg[3] & 1,
-			   (uint32_t)t->restart_arg[1], FUTEX_BITSET_MATCH_ANY,
+			   (uint32_t)t->restart_arg[1], (uint32_t)(t->restart_arg[3] >> 32),
 			   t->restart_arg[3] & 2 ? CLOCK_REALTIME : CLOCK_MONOTONIC, &deadline);
 
 	return r == -ERESTARTSYS ? -ERESTART_RESTARTBLOCK : r;
@@ -42,13 +42,14 @@ static long wait_call(struct task *t, struct sysargs *a, int cmd, bool shared, i
 		deadline = &ts;
 	}
 	r = futex_wait(t, A_PTR(a, 0), shared, A_UINT(a, 2), bitset, clock, deadline);
-	if (r != -ERESTARTSYS || !deadline || cmd != FUTEX_WAIT)
-		return r;
+	if (r != -ERESTARTSYS || !deadline)
+		return r; /* with a deadline a handler ends the wait, whatever its flags say */
 	t->restart = restart_wait;
 	t->restart_arg[0] = a->raw[0];
 	t->restart_arg[1] = a->raw[2];
 	t->restart_arg[2] = timespec_to_ns(&ts);
-	t->restart_arg[3] = (shared ? 1u : 0u) | (clock == CLOCK_REALTIME ? 2u : 0u);
+	t->restart_arg[3] =
+		(uint64_t)bitset << 32 | (shared ? 1u : 0u) | (clock == CLOCK_REALTIME ? 2u : 0u);
 	return -ERESTART_RESTARTBLOCK;
 }
 

@@ -169,6 +169,7 @@ static long host_barrier(int cmd)
 long sys_membarrier(struct task *t, struct sysargs *a)
 {
 	int cmd = A_INT(a, 0);
+	unsigned registered;
 	long have;
 	size_t i;
 
@@ -184,10 +185,11 @@ long sys_membarrier(struct task *t, struct sysargs *a)
 		return have | BARRIER_REGISTRATIONS;
 	if (!(cmd & have) || (cmd & (cmd - 1)))
 		return -EINVAL;
+	registered = atomic_load(&t->proc->barriers);
 	for (i = 0; i < ARRAY_SIZE(barriers); i++) {
 		if (cmd == barriers[i].registers)
 			atomic_fetch_or(&t->proc->barriers, (unsigned)cmd);
-		if (cmd == barriers[i].use && !(atomic_load(&t->proc->barriers) & (unsigned)barriers[i].registers))
+		if (cmd == barriers[i].use && !(registered & (unsigned)barriers[i].registers))
 			return -EPERM;
 	}
 	return host_barrier(cmd);

@@ -473,14 +473,15 @@ int ipc_show_msg(const struct pseudo_key *k, struct buf *out)
 {
 	struct msg_queue *q;
 
-	buf_puts(out, "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid"
-		      "      stime      rtime      ctime\n");
+	buf_puts(out, "       key      msqid perms      cbytes       qnum lspid lrpid"
+		      "   uid   gid  cuid  cgid      stime      rtime      ctime\n");
 	pthread_mutex_lock(&ipc_lock);
 	for (int i = 0; queues.max && i <= queues.high; i++) {
 		q = queue_of(ipc_at(&queues, i));
 		if (!q)
 			continue;
-		buf_printf(out, "%10d %10d  %4o  %10llu %10llu %5d %5d %5u %5u %5u %5u %10lld %10lld %10lld\n",
+		buf_printf(out, "%10d %10d  %4o  %10llu %10llu %5d %5d %5u %5u %5u %5u "
+				"%10lld %10lld %10lld\n",
 			   q->obj.key, q->obj.id, q->obj.mode, (unsigned long long)q->cbytes,
 			   (unsigned long long)q->qnum, q->lspid, q->lrpid, q->obj.uid, q->obj.gid,
 			   q->obj.cuid, q->obj.cgid, (long long)q->stime, (long long)q->rtime,

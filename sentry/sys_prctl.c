@@ -152,7 +152,9 @@ long sys_prctl(struct task *t, struct sysargs *a)
 		t->keep_caps = p2 == 1;
 		return 0;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack_ns = p2 ? (unsigned)MIN(p2, (uint64_t)UINT32_MAX) : t->timer_slack_default_ns;
+		t->timer_slack_ns = t->timer_slack_default_ns;
+		if (p2)
+			t->timer_slack_ns = (unsigned)MIN(p2, (uint64_t)UINT32_MAX);
 		return 0;
 	case PR_SET_TIMING:
 		return p2 == PR_TIMING_STATISTICAL ? 0 : -EINVAL;

@@ -622,7 +622,8 @@ int ipc_show_sem(const struct pseudo_key *k, struct buf *out)
 {
 	struct sem_set *s;
 
-	buf_puts(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+	buf_puts(out, "       key      semid perms      nsems   uid   gid  cuid  cgid"
+		      "      otime      ctime\n");
 	pthread_mutex_lock(&ipc_lock);
 	for (int i = 0; sets.max && i <= sets.high; i++) {
 		s = set_of(ipc_at(&sets, i));

@@ -338,14 +338,16 @@ int ipc_show_shm(const struct pseudo_key *k, struct buf *out)
 {
 	struct shm_seg *s;
 
-	buf_puts(out, "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid"
-		      "  cgid      atime      dtime      ctime                   rss                  swap\n");
+	buf_puts(out, "       key      shmid perms                  size  cpid  lpid nattch   uid"
+		      "   gid  cuid  cgid      atime      dtime      ctime"
+		      "                   rss                  swap\n");
 	pthread_mutex_lock(&ipc_lock);
 	for (int i = 0; segs.max && i <= segs.high; i++) {
 		s = seg_of(ipc_at(&segs, i));
 		if (!s)
 			continue;
-		buf_printf(out, "%10d %10d  %4o %21llu %5d %5d  %5llu %5u %5u %5u %5u %10lld %10lld %10lld %21llu %21d\n",
+		buf_printf(out, "%10d %10d  %4o %21llu %5d %5d  %5llu %5u %5u %5u %5u "
+				"%10lld %10lld %10lld %21llu %21d\n",
 			   s->obj.key, s->obj.id, s->obj.mode, (unsigned long long)s->size, s->cpid,
 			   s->lpid, (unsigned long long)s->nattch, s->obj.uid, s->obj.gid,
 			   s->obj.cuid, s->obj.cgid, (long long)s->atime, (long long)s->dtime,

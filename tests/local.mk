@@ -71,6 +71,7 @@ guest_tests = \
 	tests/guest/ready_pipe \
 	tests/guest/ready_poll \
 	tests/guest/ready_signalfd \
+	tests/guest/restart \
 	tests/guest/sched \
 	tests/guest/sigmore \
 	tests/guest/sigs \
