@@ -46,6 +46,7 @@ struct file_ops {
 	 * right: hostfd has to be ready whenever this says something. */
 	short (*poll)(struct file *f, short events);
 	void (*release)(struct file *f); /* last reference: frees priv; the host fd is closed after */
+	const char *link; /* what /proc/PID/fd says of one without a path; NULL: what the host says */
 };
 
 #define KERNEL_O_LARGEFILE 0100000u /* libc's O_LARGEFILE is 0 on 64-bit machines */

@@ -15,7 +15,7 @@
 #include "sentry/vfs.h"
 
 #define INSTANCES_MAX 128u	 /* as Linux allows a user */
-#define WATCHES_MAX   65536u	 /* in the sandbox */
+#define WATCHES_MAX   32768u	 /* in the sandbox */
 #define EVENTS_MAX    16384u	 /* in one queue, as Linux */
 #define EVENTS_TOTAL  (4 * EVENTS_MAX) /* in the sandbox */
 #define BUCKETS	      1024u

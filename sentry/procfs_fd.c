@@ -65,6 +65,8 @@ static ssize_t link_fd(const struct pseudo_key *k, char *buf, size_t size)
 	if (r)
 		return r;
 	r = path_text(f, buf, size);
+	if (r < 0 && f->ops->link)
+		r = procfs_text(f->ops->link, buf, size);
 	if (r < 0 && f->hostfd >= 0)
 		r = hostproc_readlink(f->hostfd, buf, size);
 	if (r < 0)

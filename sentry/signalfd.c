@@ -184,6 +184,7 @@ static const struct file_ops sigfd_ops = {
 	.read = sigfd_read,
 	.write = sigfd_write,
 	.release = sigfd_release,
+	.link = "anon_inode:[signalfd]",
 };
 
 /* ---- calls ---- */

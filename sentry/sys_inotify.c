@@ -61,6 +61,7 @@ static const struct file_ops inotify_ops = {
 	.seek = inotify_seek,
 	.ioctl = inotify_ioctl,
 	.release = inotify_release,
+	.link = "anon_inode:inotify",
 };
 
 static long create(struct task *t, unsigned flags)

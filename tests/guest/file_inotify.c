@@ -223,9 +223,14 @@ static void on_a_file(void)
 
 static void refused(void)
 {
+	char name[64], link[64];
+	ssize_t n;
 	int fd;
 
 	renew();
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", in);
+	n = readlink(name, link, sizeof(link));
+	printf("it is %.*s\n", (int)n, link);
 	put("f", "text");
 	T(inotify_add_watch(in, "none", IN_ALL_EVENTS));
 	T(inotify_add_watch(in, "f", 0));
