@@ -1,4 +1,5 @@
 # Helpers for tests in POSIX sh that print TAP. Sourced; needs $SBX, $srcdir and $policies.
+unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs the tests
 : "${SBX:=./sbx}" "${srcdir:=.}"
 policies=${policies:-$srcdir/examples/policies}
 n=0 bad=0
