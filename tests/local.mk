@@ -190,7 +190,6 @@ program_tests = \
 	tests/cli/run.t \
 	tests/net/gate.t \
 	tests/net/netlink.t \
-	tests/programs/pty.t \
 	tests/programs/modes.t \
 	tests/programs/domains.t \
 	tests/programs/python.t \
@@ -201,6 +200,7 @@ program_tests = \
 	tests/programs/web.t
 # Programs of the distribution that take long or many packages; SBX_SMALL=1 leaves them out.
 big_tests = \
+	tests/programs/pty.t \
 	tests/hostile/run-storms \
 	tests/programs/build.t \
 	tests/programs/postgres.t \

@@ -113,8 +113,8 @@ static void signals(int m)
 	for (const char *s = "\003\034\032"; *s; s++) {
 		(void)!write(m, s, 1);
 		nap();
+		take("echo", m); /* the next signal may flush it */
 	}
-	take("echo", m);
 	struct winsize ws = {5, 6, 0, 0};
 
 	SAY(ioctl(m, TIOCSWINSZ, &ws));

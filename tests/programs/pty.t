@@ -2,6 +2,7 @@
 # TAP: programs that make pseudo-terminals, inside a sandbox and natively: the same output.
 : "${srcdir:=.}"
 . "$srcdir/tests/lib.sh"
+big_test
 need_sbx
 for p in python3 bash tmux expect vim.tiny script; do
 	command -v $p >/dev/null && continue
