@@ -37,7 +37,7 @@ static int excluded(long nr)
 		SYS_rt_sigaction, SYS_set_robust_list, SYS_rseq, SYS_flock, SYS_fcntl, SYS_accept,
 		SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_write, SYS_writev, SYS_pwrite64,
 		SYS_msync, SYS_set_tid_address, SYS_prctl, SYS_getrandom, SYS_sendfile, SYS_splice, 441, 449,
-		SYS_mlock, SYS_mlock2, SYS_mlockall, SYS_chroot, SYS_semop, SYS_semtimedop, SYS_msgsnd,
+		SYS_mlock, SYS_mlock2, SYS_mlockall, SYS_chroot, SYS_shmat, SYS_semop, SYS_semtimedop, SYS_msgsnd,
 		SYS_msgrcv, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pkey_mprotect,
 		455 /* futex_wait */,
 	};
