@@ -11,7 +11,7 @@
 #include "kvm/kvm.h"
 
 /* Freed pages that a shadowing KVM may remember, before it is made to forget everything. */
-#define STALE_MAX 4096u
+#define STALE_MAX 2048u
 
 typedef _Atomic uint64_t pte_t;
 

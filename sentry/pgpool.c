@@ -11,7 +11,7 @@
 #include "base/overflow.h"
 #include "sentry/pgpool_int.h"
 
-#define SLACK_PAGES   1024 /* that the sentry may grow by without it being the program's fault */
+#define SLACK_PAGES   2048 /* that the sentry may grow by without it being the program's fault */
 #define WINDOW_MAX    (8ull << 40)
 
 struct pgpool pgpool = {
@@ -461,7 +461,18 @@ uint64_t pgpool_resident(void)
 	return pgpool_program_share(resident_pages(true) << PGPOOL_SHIFT);
 }
 
+static bool too_much(void)
+{
+	return resident_pages(false) > pgpool.limit + pgpool.own + SLACK_PAGES;
+}
+
 bool pgpool_over_limit(void)
 {
-	return pgpool.limit && resident_pages(false) > pgpool.limit + pgpool.own + SLACK_PAGES;
+	if (!pgpool.limit || !too_much())
+		return false;
+	pthread_mutex_lock(&pgpool.lock);
+	while (reclaim()) /* what is kept for later is not the program's fault either */
+		;
+	pthread_mutex_unlock(&pgpool.lock);
+	return too_much();
 }
