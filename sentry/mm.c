@@ -534,6 +534,8 @@ static int protect_one(struct mm *mm, struct vma *v, int prot)
 	vma_count(mm, v, -1);
 	v->prot = prot;
 	v->wrote |= (prot & PROT_WRITE) != 0;
+	if (v->kind == VMA_FILE && (prot & PROT_WRITE) && v->touched) /* pages that are present widen */
+		vma_writes(v, v->win, v->win + vma_len(v));
 	vma_count(mm, v, 1);
 	if (!v->touched)
 		return 0;

@@ -15,6 +15,8 @@ static int map_run(struct mm *mm, struct vma *v, uint64_t va, uint64_t off, uint
 		   unsigned hot)
 {
 	v->touched = true;
+	if (v->kind == VMA_FILE && (v->prot & PROT_WRITE))
+		vma_writes(v, off, off + len);
 	return platform_map(mm->as, va, len, off, mm_platform_prot(v->prot) | hot);
 }
 
@@ -381,6 +383,8 @@ enum mm_fault_result mm_translate(struct mm *mm, uint64_t addr, unsigned access,
 	*out = v;
 	if (v->kind == VMA_FILE) {
 		*off = v->win + (addr - v->start);
+		if (access & PLATFORM_WRITE)
+			vma_writes(v, *off & PAGE_MASK, (*off & PAGE_MASK) + PAGE_SIZE);
 		return MM_FAULT_OK;
 	}
 	pg = page_at(mm, v, page);

@@ -220,6 +220,7 @@ int mm_unshare_file(struct mm *mm, struct vma *v)
 	pgrange_put(v->range);
 	v->range = r;
 	v->win = r->at.off;
+	v->wrote_from = v->wrote_to = 0;
 	return 0;
 }
 
@@ -241,10 +242,13 @@ static void find_private(const uint8_t *p, unsigned n, bool *private)
  * there is nothing to copy: those faults are skipped. */
 static void copy_private(const struct vma *v, uint64_t win)
 {
-	uint64_t pages = vma_len(v) >> PGPOOL_SHIFT;
+	uint64_t from = MAX(v->wrote_from, v->win) - v->win, done, pages;
+	uint64_t to = MIN(v->wrote_to, v->win + vma_len(v));
 	bool private[MAP_CHUNK];
 
-	for (uint64_t done = 0; done < pages; done += MAP_CHUNK) {
+	to -= MIN(v->win, to);
+	pages = to >> PGPOOL_SHIFT;
+	for (done = from >> PGPOOL_SHIFT; done < pages; done += MAP_CHUNK) {
 		unsigned n = (unsigned)MIN(pages - done, (uint64_t)MAP_CHUNK);
 		uint64_t off = done << PGPOOL_SHIFT;
 
@@ -275,6 +279,7 @@ static int fork_file(const struct vma *v, struct vma *n)
 	ret = mm_host_map(n, n->win, vma_len(n), n->off);
 	if (!ret)
 		copy_private(v, n->win);
+	vma_writes_moved(n, v);
 	return ret;
 }
 

@@ -70,6 +70,8 @@ struct vma {
 	struct file *file;
 	struct pgrange *range;
 	uint64_t win; /* VMA_FILE: window offset of start */
+	/* VMA_FILE: where in the window it may have been written to, by the app or for it. */
+	uint64_t wrote_from, wrote_to;
 	/* Tree (treap by start, with the largest gap before a member of the subtree) and list. */
 	struct vma *left, *right;
 	uint32_t prio;
@@ -210,6 +212,13 @@ static inline uint64_t vma_len(const struct vma *v)
 	return v->end - v->start;
 }
 
+/* Notes that window offsets [from, to) of the file mapping v may be written to from now on. */
+static inline void vma_writes(struct vma *v, uint64_t from, uint64_t to)
+{
+	v->wrote_from = v->wrote_to ? MIN(v->wrote_from, from) : from;
+	v->wrote_to = MAX(v->wrote_to, to);
+}
+
 /* End of what v can have pages for: a mapping may be longer than its object. */
 static inline uint64_t vma_usable_end(const struct vma *v)
 {
@@ -219,6 +228,14 @@ static inline uint64_t vma_usable_end(const struct vma *v)
 		return v->end;
 	size = ALIGN_UP(v->shm->size, PAGE_SIZE);
 	return size <= v->off ? v->start : MIN(v->end, v->start + (size - v->off));
+}
+
+/* n has the pages of v in another place of the window. */
+static inline void vma_writes_moved(struct vma *n, const struct vma *v)
+{
+	if (v->wrote_to > v->win)
+		vma_writes(n, n->win + (MAX(v->wrote_from, v->win) - v->win),
+			   n->win + (MIN(v->wrote_to, v->win + vma_len(v)) - v->win));
 }
 
 /* Page map and index of an address in an anonymous or shared-object mapping. */

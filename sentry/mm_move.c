@@ -37,6 +37,7 @@ static int regrow_file(struct vma *v, uint64_t new_len)
 {
 	uint64_t len = vma_len(v);
 	struct pgrange *r;
+	struct vma old;
 	int ret = pgrange_create(new_len, &r);
 	void *p;
 
@@ -57,8 +58,11 @@ static int regrow_file(struct vma *v, uint64_t new_len)
 	if (v->flags & VMA_SHARED)
 		pgrange_shared(r);
 	pgrange_drop(v->range, v->win, len);
+	old = *v;
 	v->range = r;
 	v->win = r->at.off;
+	v->wrote_from = v->wrote_to = 0;
+	vma_writes_moved(v, &old);
 	return 0;
 }
 
@@ -102,13 +106,16 @@ static int64_t move_whole(struct mm *mm, struct vma *v, const struct move *m)
 
 static void swap_windows(struct vma *a, struct vma *b)
 {
-	struct pgrange *range = a->range;
-	uint64_t win = a->win;
+	struct vma was = *a;
 
 	a->range = b->range;
 	a->win = b->win;
-	b->range = range;
-	b->win = win;
+	a->wrote_from = b->wrote_from;
+	a->wrote_to = b->wrote_to;
+	b->range = was.range;
+	b->win = was.win;
+	b->wrote_from = was.wrote_from;
+	b->wrote_to = was.wrote_to;
 }
 
 /* The old range stays mapped: MREMAP_DONTUNMAP, or a second mapping of a shared object

@@ -279,6 +279,8 @@ struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 		return NULL;
 	high->touched = v->touched;
 	high->wrote = v->wrote;
+	high->wrote_from = v->wrote_from;
+	high->wrote_to = v->wrote_to;
 	high->off = v->off + (addr - v->start);
 	high->win = v->win + (addr - v->start);
 	if (v->file)
@@ -313,6 +315,8 @@ static void absorb(struct mm *mm, struct vma *a, struct vma *b)
 
 	a->touched |= b->touched;
 	a->wrote |= b->wrote;
+	if (b->wrote_to)
+		vma_writes(a, b->wrote_from, b->wrote_to);
 	vma_unlink(mm, b);
 	vma_resize(mm, a, a->start, end);
 	if (b->range)

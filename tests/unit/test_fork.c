@@ -242,6 +242,38 @@ static void private_file(void **state)
 	file_put(f);
 }
 
+/* What was written to is found wherever it is, and wherever it went. */
+static void private_file_parts(void **state)
+{
+	enum { N = 1500 };
+	struct mm *mm = *state, *c, *g;
+	struct file *f = fixture_file(N * PG, O_RDWR);
+	uint64_t a = map(mm, N * PG, RW, MAP_PRIVATE, f), b;
+	static const unsigned page[] = {3, 4, 511, 512, 900, N - 1};
+	uint8_t v = 55;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(page); i++)
+		put(mm, a + page[i] * PG, (uint8_t)(200 + i));
+	assert_int_equal(gmem_write(mm, gptr_at(a + 700 * PG), &v, 1), 0);
+	assert_int_equal(mm_mprotect(mm, a + 600 * PG, 200 * PG, PROT_READ), 0); /* three areas */
+	c = fork_of(mm);
+	assert_int_equal(mm_mprotect(mm, a + 600 * PG, 200 * PG, RW), 0); /* one again */
+	b = (uint64_t)mm_mremap(mm, a, N * PG, (N - 1) * PG, MREMAP_MAYMOVE | MREMAP_FIXED, 0x300000000ull);
+	assert_int_equal(b, 0x300000000ull);
+	assert_int_equal(mm_mremap(mm, b, (N - 1) * PG, 2 * N * PG, MREMAP_MAYMOVE, 0), b);
+	g = fork_of(mm);
+	for (unsigned i = 0; i + 1 < ARRAY_SIZE(page); i++) {
+		put(mm, b + page[i] * PG, 1);
+		assert_int_equal(get(c, a + page[i] * PG), 200 + i);
+		assert_int_equal(get(g, b + page[i] * PG), 200 + i);
+	}
+	assert_int_equal(get(c, a + 700 * PG), v);
+	assert_int_equal(get(g, b + 700 * PG), v);
+	mm_put(c);
+	mm_put(g);
+	file_put(f);
+}
+
 static void read_only_file(void **state)
 {
 	struct mm *mm = *state, *c;
@@ -380,7 +412,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(private_pages), T(written_again), T(sentry_writes), T(last_holder_keeps), T(protections),
-		T(dontneed), T(shared_memory), T(private_file), T(read_only_file),
+		T(dontneed), T(shared_memory), T(private_file), T(private_file_parts), T(read_only_file),
 		T(partly_unmapped), T(pinned), T(advice), T(random_family),
 	};
 
