@@ -29,6 +29,7 @@
 /* What the child is given translations of at once: a fault costs what many pages do. */
 #define EAGER_PAGES 2048u
 #define HOT_MAX	    64
+#define AGAIN_MAX   64 /* pages that calls of other threads have pinned */
 #define HOT_AGE	    16 /* forks after which a page has to show again that it is written to */
 
 static int host_pagemap = -1;
@@ -57,8 +58,13 @@ struct mm_hots {
 /* What a fork has at hand. */
 struct fork_job {
 	struct mm *from, *to;
+	bool alone; /* no other thread can be writing meanwhile */
 	struct hot hot[HOT_MAX];
 	unsigned nr_hot;
+	struct {
+		uint32_t from, to;
+	} again[AGAIN_MAX]; /* pages to be copied once more when nobody can write */
+	unsigned nr_again;
 };
 
 struct mm_hots *mm_hots_new(void)
@@ -118,7 +124,7 @@ static void hot_take(struct fork_job *job)
 		if (++s->page[i].age <= HOT_AGE)
 			s->page[kept++] = s->page[i];
 	s->n = kept;
-	if (platform_as_alone(job->from->as)) {
+	if (job->alone) {
 		memcpy(job->hot, s->page, kept * sizeof(*job->hot));
 		job->nr_hot = kept;
 	}
@@ -148,29 +154,33 @@ enum mm_fault_result mm_cow(struct mm *mm, struct vma *v, uint64_t page, uint32_
 }
 
 /* The child's own copy of a page. */
-static int copy_page(struct mm *to, uint64_t index, uint32_t page)
+static int copy_page(struct fork_job *job, uint64_t index, uint32_t page)
 {
 	uint32_t new;
 
 	if (pgpool_alloc_copy(page, &new) < 0)
 		return -ENOMEM;
-	pagemap_set(&to->pages, index, new);
+	pagemap_set(&job->to->pages, index, new);
+	if (!job->alone && job->nr_again < AGAIN_MAX) {
+		job->again[job->nr_again].from = page;
+		job->again[job->nr_again++].to = new;
+	}
 	return 0;
 }
 
 /* Gives the child a page of the parent's, or its share of it; h: its entry if it is hot. */
-static int share_page(struct mm *to, uint64_t index, uint32_t page, struct hot *h)
+static int share_page(struct fork_job *job, uint64_t index, uint32_t page, struct hot *h)
 {
 	if (!pgpool_shared(page)) {
 		if (pgpool_refs(page) > 1) /* pinned */
-			return copy_page(to, index, page);
-		if (h && copy_page(to, index, page) == 0) {
+			return copy_page(job, index, page);
+		if (h && copy_page(job, index, page) == 0) {
 			h->copied = true;
 			return 0;
 		}
 	}
 	pgpool_share(page, 1);
-	pagemap_set(&to->pages, index, page);
+	pagemap_set(&job->to->pages, index, page);
 	return 0;
 }
 
@@ -189,7 +199,7 @@ static int share_pages(struct fork_job *job, const struct vma *v)
 
 			while (h < last && h->index < index)
 				h++;
-			if (share_page(job->to, index, r.page + k,
+			if (share_page(job, index, r.page + k,
 				       h < last && h->index == index ? h : NULL) < 0)
 				return -ENOMEM;
 		}
@@ -277,9 +287,7 @@ static int fork_file(const struct vma *v, struct vma *n)
 		return ret;
 	n->win = n->range->at.off;
 	ret = mm_host_map(n, n->win, vma_len(n), n->off);
-	if (!ret)
-		copy_private(v, n->win);
-	vma_writes_moved(n, v);
+	vma_writes_moved(n, v); /* copied when nobody can write: copy_rest */
 	return ret;
 }
 
@@ -341,7 +349,15 @@ static size_t shared_parts(struct fork_job *job, const struct vma *v, struct pla
 	return n;
 }
 
-/* Makes the private pages that the parent now shares read-only, in one go. */
+/* A file mapping with private pages, which a child gets copies of. */
+static bool has_copies(const struct vma *v)
+{
+	return v->kind == VMA_FILE && !(v->flags & (VMA_SHARED | VMA_DONTFORK)) && v->wrote;
+}
+
+/* Makes the private pages that the parent now shares read-only, in one go: what the child sees of other
+ * threads' writes is what they had written at that moment. Pages that are about to be copied are
+ * included; the next write to them makes them writable again. */
 static int protect_private(struct fork_job *job)
 {
 	struct mm *mm = job->from;
@@ -355,9 +371,24 @@ static int protect_private(struct fork_job *job)
 		if (v->kind == VMA_ANON && v->touched && (v->prot & PROT_WRITE) &&
 		    !(v->flags & (VMA_DONTFORK | VMA_WIPEONFORK)))
 			n += shared_parts(job, v, r + n);
+		else if (has_copies(v) && v->touched && !job->alone)
+			r[n++] = (struct platform_range){.va = v->start, .len = vma_len(v)};
 	platform_write_protect(mm->as, r, n);
 	free(r);
 	return 0;
+}
+
+/* Copies what no thread of the parent can write to now. */
+static void copy_rest(struct fork_job *job)
+{
+	struct vma *v;
+
+	for (unsigned i = 0; i < job->nr_again; i++)
+		memcpy(pgpool_host((uint64_t)job->again[i].to << PGPOOL_SHIFT),
+		       pgpool_host((uint64_t)job->again[i].from << PGPOOL_SHIFT), PAGE_SIZE);
+	list_for_each(v, &job->from->vmas, node)
+		if (has_copies(v))
+			copy_private(v, vma_at(job->to, v->start)->win);
 }
 
 /* Gives a child its first translations. */
@@ -384,6 +415,7 @@ int mm_fork(struct mm *from, struct mm **out)
 	pthread_mutex_lock(&from->lock);
 	copy_settings(from, job.to);
 	from->forked = true;
+	job.alone = platform_as_alone(from->as);
 	hot_take(&job);
 	list_for_each(v, &from->vmas, node) {
 		if (v->flags & VMA_DONTFORK)
@@ -395,8 +427,10 @@ int mm_fork(struct mm *from, struct mm **out)
 	/* Also after a failure: pages that were shared may stay read-only. */
 	if (protect_private(&job) < 0)
 		ret = -ENOMEM;
-	if (!ret)
+	if (!ret) {
+		copy_rest(&job);
 		map_first(job.to, from);
+	}
 	pthread_mutex_unlock(&from->lock);
 	if (ret < 0)
 		mm_put(job.to);

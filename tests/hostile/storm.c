@@ -248,6 +248,49 @@ static void pinned_fork(void)
 	printf("changed: %d, lost: %d\n", changed, atomic_load(&lost));
 }
 
+/* What a child sees of a thread's writes ends at one moment, whatever kind of memory they went to. */
+static volatile unsigned long in_data[1024] __attribute__((aligned(4096))) = {1};
+static volatile unsigned long in_bss[1024] __attribute__((aligned(4096)));
+static volatile unsigned long *in_heap;
+
+static void *count_thread(void *arg)
+{
+	while (!over())
+		for (int i = 0; i < 1000; i++) {
+			in_heap[0] = in_heap[0] + 1;
+			in_data[600] = in_heap[0];
+			in_bss[7] = in_heap[0];
+			in_heap[512] = in_heap[0];
+			in_data[0] = in_heap[0];
+		}
+	return arg;
+}
+
+static void check_counts(void)
+{
+	unsigned long n[5] = {in_heap[0], in_data[600], in_bss[7], in_heap[512], in_data[0]};
+	int i;
+
+	for (i = 1; i < 5 && n[i] <= n[i - 1]; i++)
+		;
+	_exit(i < 5 || n[0] - n[4] > 1);
+}
+
+static void snapshot(void)
+{
+	int odd = 0;
+	pthread_t t;
+
+	in_heap = map(2 * PAGE, MAP_PRIVATE);
+	in_heap[512] = 0;
+	in_data[0] = in_data[600] = 0;
+	pthread_create(&t, NULL, count_thread, NULL);
+	while (!over())
+		odd += wait_status(child(check_counts)) != 0;
+	pthread_join(t, NULL);
+	printf("odd: %d\n", odd);
+}
+
 /* ---- stacks ---- */
 
 static void on_signal(int sig) { (void)sig; }
@@ -901,6 +944,7 @@ static const struct {
 	void (*run)(void);
 } table[] = {
 	{"read-race", read_race},	{"pinned-fork", pinned_fork}, {"stack-gone", stack_gone},
+	{"snapshot", snapshot},
 	{"kill-each-other", kill_each_other}, {"wait-race", wait_race}, {"clone-random", clone_random},
 	{"exec-race", exec_race},	{"elf-nonsense", elf_nonsense}, {"buffers", buffers},
 	{"circles", circles},		{"descriptors", descriptors}, {"timers", timers},
