@@ -330,20 +330,20 @@ static void try(unsigned i, int flags)
 	}
 	while (!shared[0])
 		usleep(500);
-	usleep(15000);
+	usleep(30000);
 	kill(p, SIGUSR1);
 	for (k = 0; k < 200 && !shared[1]; k++)
 		usleep(500);
-	for (k = 0; k < 40 && waitpid(p, &st, WNOHANG) != p; k++)
+	for (k = 0; k < 200 && waitpid(p, &st, WNOHANG) != p; k++)
 		usleep(1000);
-	if (k < 40)
+	if (k < 200)
 		printf(" %s", WEXITSTATUS(st) == 200 ? "done"
 			      : WEXITSTATUS(st) == 201 ? "short" : strerrorname_np(WEXITSTATUS(st)));
 	else
 		printf(" goes on");
 	kill(-p, SIGKILL);
 	kill(p, SIGKILL);
-	if (k >= 40)
+	if (k >= 200)
 		waitpid(p, &st, 0);
 	close(fds[0]);
 	close(fds[1]);
