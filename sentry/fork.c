@@ -22,15 +22,16 @@
 	(0xffull | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK | CLONE_PARENT |                \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |          \
 	 CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED |               \
-	 CLONE_CLEAR_SIGHAND | CLONE_PIDFD)
+	 CLONE_SIGHAND | CLONE_CLEAR_SIGHAND | CLONE_PIDFD)
 
-static void copy_actions(struct proc *from, struct proc *to, bool clear)
+static void copy_actions(struct proc *from, struct proc *to, uint64_t flags)
 {
-	pthread_mutex_lock(&from->sighand->lock);
-	memcpy(to->sighand->action, from->sighand->action, sizeof(to->sighand->action));
-	pthread_mutex_unlock(&from->sighand->lock);
-	if (clear)
-		signal_reset_actions(to);
+	if (flags & CLONE_SIGHAND)
+		sighand_share_actions(to->sighand, from->sighand);
+	else
+		sighand_copy_actions(to->sighand, from->sighand);
+	if (flags & CLONE_CLEAR_SIGHAND)
+		signal_reset_actions(to->sighand);
 }
 
 static void copy_identity(struct task *t, struct proc *p)
@@ -66,7 +67,7 @@ static struct proc *copy_proc(struct task *t, uint64_t flags, int *err)
 	if (!p)
 		return NULL;
 	copy_identity(t, p);
-	copy_actions(o, p, flags & CLONE_CLEAR_SIGHAND);
+	copy_actions(o, p, flags);
 	/* a sibling tells the common parent what this process would */
 	p->exit_signal = flags & CLONE_PARENT ? o->exit_signal : (int)(flags & 0xff);
 	p->fs = flags & CLONE_FS ? fsctx_get(o->fs) : fsctx_copy(o->fs);
@@ -160,7 +161,7 @@ static int check_flags(struct task *t, uint64_t flags)
 {
 	if (flags & NAMESPACES)
 		return -EPERM;
-	if (flags & CLONE_SIGHAND || (flags & ~FORK_FLAGS)) {
+	if (flags & ~FORK_FLAGS) {
 		auditx_unimplemented(t, (uint32_t)t->orig_rax);
 		return -ENOSYS;
 	}

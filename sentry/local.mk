@@ -42,6 +42,7 @@ sentry_tasks = \
 	sentry/proc.c \
 	sentry/rate.c sentry/rate.h \
 	sentry/sandbox.c \
+	sentry/sigaction.c \
 	sentry/sigframe.c \
 	sentry/signal.c sentry/signal.h \
 	sentry/sys_exec.c \

@@ -177,13 +177,12 @@ void proc_reap(struct proc *p)
 
 static bool parent_flag(struct proc *parent, uint64_t flag, bool or_ignored)
 {
-	struct sig_action *act = &parent->sighand->action[SIGCHLD - 1];
-	bool r;
+	struct sig_action act;
 
 	pthread_mutex_lock(&parent->sighand->lock);
-	r = (act->flags & flag) || (or_ignored && act->handler == (uint64_t)SIG_IGN);
+	act = sighand_action(parent->sighand, SIGCHLD);
 	pthread_mutex_unlock(&parent->sighand->lock);
-	return r;
+	return (act.flags & flag) || (or_ignored && act.handler == (uint64_t)SIG_IGN);
 }
 
 static siginfo_t child_info(struct proc *p, int sig, int code, int status)

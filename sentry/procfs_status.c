@@ -101,7 +101,7 @@ static void take_signals(struct task *t, struct snapshot *s)
 	s->sig_shared = atomic_load(&sh->shared.set);
 	s->sig_queued = sh->queued;
 	for (int sig = 1; sig <= SIGNAL_MAX; sig++) {
-		uint64_t handler = sh->action[sig - 1].handler;
+		uint64_t handler = sighand_action(sh, sig).handler;
 
 		if (handler == (uint64_t)(uintptr_t)SIG_IGN)
 			s->sig_ignored |= sig_bit(sig);

@@ -243,6 +243,7 @@ static int install_std_fds(struct proc *p, struct sbx_err **e)
 
 static int create_proc(const struct host_state *h, struct proc **out, struct sbx_err **e)
 {
+	const struct sig_action ignored = {.handler = (uint64_t)SIG_IGN};
 	cleanup_free char *cwd = getcwd(NULL, 0);
 	struct proc *p = proc_create();
 	struct timespec ts;
@@ -267,7 +268,7 @@ static int create_proc(const struct host_state *h, struct proc **out, struct sbx
 		return sbx_err_set(e, "out of memory");
 	for (sig = 1; sig <= SIGNAL_MAX; sig++)
 		if (h->ignored & sig_bit(sig))
-			p->sighand->action[sig - 1].handler = (uint64_t)SIG_IGN;
+			sighand_set_action(p->sighand, sig, &ignored);
 	pthread_mutex_lock(&sandbox.lock);
 	sandbox.first = p;
 	proc_link(p, NULL);

@@ -30,6 +30,11 @@ struct sighand *sighand_create(void)
 
 	if (!sh)
 		return NULL;
+	sh->acts = sig_actions_create();
+	if (!sh->acts) {
+		free(sh);
+		return NULL;
+	}
 	atomic_init(&sh->refs, 1);
 	pthread_mutex_init(&sh->lock, NULL);
 	pending_init(&sh->shared);
@@ -67,6 +72,7 @@ void sighand_put(struct sighand *sh)
 	if (!sh || atomic_fetch_sub(&sh->refs, 1) != 1)
 		return;
 	pending_flush(sh, &sh->shared, ~0ull);
+	sig_actions_put(sh->acts);
 	pthread_mutex_destroy(&sh->lock);
 	free(sh);
 }
@@ -105,7 +111,7 @@ static bool wants(const struct task *t, int sig)
 
 static bool action_ignores(const struct sighand *sh, int sig)
 {
-	uint64_t h = sh->action[sig - 1].handler;
+	uint64_t h = sighand_action(sh, sig).handler;
 
 	return h == (uint64_t)SIG_IGN ||
 	       (h == (uint64_t)SIG_DFL && (IGNORED_BY_DEFAULT & sig_bit(sig)));
@@ -226,19 +232,19 @@ int signal_send_task(struct task *t, const siginfo_t *info)
 void signal_force(struct task *t, const siginfo_t *info)
 {
 	struct sighand *sh = t->proc->sighand;
-	struct sig_action *act;
 	uint64_t bit = sig_bit(info->si_signo);
+	int sig = info->si_signo;
 
 	pthread_mutex_lock(&t->proc->lock);
 	pthread_mutex_lock(&sh->lock);
-	act = &sh->action[info->si_signo - 1];
-	if (act->handler == (uint64_t)SIG_IGN || (atomic_load(&t->sig->blocked) & bit)) {
-		act->handler = (uint64_t)SIG_DFL;
+	if (sighand_action(sh, sig).handler == (uint64_t)SIG_IGN ||
+	    (atomic_load(&t->sig->blocked) & bit)) {
+		sighand_set_default(sh, sig);
 		atomic_fetch_and(&t->sig->blocked, ~bit);
 	}
 	pending_flush(sh, &t->sig->pending, bit);
 	if (enqueue(t->proc, &t->sig->pending, info) < 0)
-		act->handler = (uint64_t)SIG_DFL;
+		sighand_set_default(sh, sig);
 	pthread_mutex_unlock(&sh->lock);
 	pthread_mutex_unlock(&t->proc->lock);
 	task_interrupt(t);
@@ -328,34 +334,19 @@ void signal_retarget(struct task *t, uint64_t newly_blocked)
 void signal_set_action(struct proc *p, int sig, const struct sig_action *act)
 {
 	struct sighand *sh = p->sighand;
+	struct sig_action checked = *act;
 	struct task *t;
 
+	checked.mask &= ~SIGNAL_UNBLOCKABLE;
 	pthread_mutex_lock(&p->lock);
 	pthread_mutex_lock(&sh->lock);
-	sh->action[sig - 1] = *act;
-	sh->action[sig - 1].mask &= ~SIGNAL_UNBLOCKABLE;
+	sighand_set_action(sh, sig, &checked);
 	if (action_ignores(sh, sig)) {
 		pending_flush(sh, &sh->shared, sig_bit(sig));
 		list_for_each(t, &p->tasks, node) pending_flush(sh, &t->sig->pending, sig_bit(sig));
 	}
 	pthread_mutex_unlock(&sh->lock);
 	pthread_mutex_unlock(&p->lock);
-}
-
-void signal_reset_actions(struct proc *p)
-{
-	struct sighand *sh = p->sighand;
-	int i;
-
-	pthread_mutex_lock(&sh->lock);
-	for (i = 0; i < SIGNAL_MAX; i++) {
-		uint64_t h = sh->action[i].handler;
-
-		memset(&sh->action[i], 0, sizeof(sh->action[i]));
-		if (h == (uint64_t)SIG_IGN)
-			sh->action[i].handler = h;
-	}
-	pthread_mutex_unlock(&sh->lock);
 }
 
 void signal_flush(struct proc *p)
@@ -550,9 +541,9 @@ static void deliver_pending(struct task *t)
 		t->stop_seen = t->proc->continued;
 		found = dequeue_locked(t, ~atomic_load(&t->sig->blocked), &info);
 		if (found) {
-			act = sh->action[info.si_signo - 1];
+			act = sighand_action(sh, info.si_signo);
 			if ((act.flags & SA_RESETHAND) && act.handler > (uint64_t)SIG_IGN)
-				sh->action[info.si_signo - 1].handler = (uint64_t)SIG_DFL;
+				sighand_set_default(sh, info.si_signo);
 		}
 		pthread_mutex_unlock(&sh->lock);
 		if (!found)

@@ -42,7 +42,7 @@ struct sig_action { /* struct sigaction of the x86-64 kernel interface */
 struct sighand {
 	atomic_int refs;
 	pthread_mutex_t lock;
-	struct sig_action action[SIGNAL_MAX];
+	struct sig_actions *acts; /* the pointer changes under lock */
 	struct sig_pending shared;
 	unsigned queued; /* entries in all queues, against RLIMIT_SIGPENDING */
 };
@@ -64,6 +64,20 @@ void sighand_put(struct sighand *sh);
 struct signal_state *signal_state_create(uint64_t blocked);
 void signal_state_destroy(struct signal_state **s, struct sighand *sh);
 
+/* ---- sigaction.c: actions; sh->lock held except where two processes or an address are named ---- */
+
+struct sig_actions;
+struct sig_actions *sig_actions_create(void); /* all default; NULL: out of memory */
+void sig_actions_put(struct sig_actions *a);
+struct sig_action sighand_action(const struct sighand *sh, int sig);
+void sighand_set_action(struct sighand *sh, int sig, const struct sig_action *act);
+void sighand_set_default(struct sighand *sh, int sig);
+/* For a new process: the same actions, or from now on those of both (CLONE_SIGHAND). No lock held. */
+void sighand_copy_actions(struct sighand *to, struct sighand *from);
+void sighand_share_actions(struct sighand *to, struct sighand *from);
+/* Shared actions become sh's own. No lock held. 0 or -ENOMEM. */
+int sighand_own_actions(struct sighand *sh);
+
 /* Sends to a process (any thread takes it) or to one thread. info->si_signo says which.
  * 0, or -EAGAIN when the queue of a real-time signal is full. */
 int signal_send_proc(struct proc *p, const siginfo_t *info);
@@ -81,7 +95,7 @@ void signal_cancel_entry(struct proc *p, struct sig_entry *e);
 void signal_set_action(struct proc *p, int sig, const struct sig_action *act);
 
 /* execve: every handler becomes the default action; what was ignored stays so. */
-void signal_reset_actions(struct proc *p);
+void signal_reset_actions(struct sighand *sh);
 
 /* Drops what is pending for a process that ended. */
 void signal_flush(struct proc *p);

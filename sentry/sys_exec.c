@@ -236,7 +236,7 @@ static void drop_old_state(struct task *t)
 	futex_clear_tid(t);
 	t->robust_list = t->clear_child_tid = 0;
 	fdtab_close_range(p->fdtab, 0, UINT32_MAX, true);
-	signal_reset_actions(p);
+	signal_reset_actions(p->sighand);
 	t->sig->alt_sp = t->sig->alt_size = 0;
 	t->sig->alt_flags = SS_DISABLE;
 	timers_exec(p);
@@ -305,6 +305,8 @@ static long run_exec(struct task *t, struct sysargs *a, struct exec *x, uint64_t
 	r = stay_alone(t);
 	if (!r)
 		r = own_files(t->proc);
+	if (!r)
+		r = sighand_own_actions(t->proc->sighand);
 	if (r) {
 		file_put(x->res.exe);
 		return r;

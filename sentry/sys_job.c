@@ -109,7 +109,7 @@ static bool ignores(struct task *t, int sig)
 	bool r;
 
 	pthread_mutex_lock(&sh->lock);
-	r = sh->action[sig - 1].handler == (uint64_t)SIG_IGN;
+	r = sighand_action(sh, sig).handler == (uint64_t)SIG_IGN;
 	pthread_mutex_unlock(&sh->lock);
 	return r || (atomic_load(&t->sig->blocked) & sig_bit(sig));
 }

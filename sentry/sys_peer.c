@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include "sentry/pidfd.h"
+#include "sentry/signal.h"
 #include "sentry/sys.h"
 
 #define IOV_LIMIT 1024u
@@ -288,7 +289,7 @@ static long compare_procs(struct task *t, struct proc *p, struct proc *q, const 
 	case KCMP_FS:
 		return compare(p->fs, q->fs);
 	case KCMP_SIGHAND:
-		return compare(p->sighand, q->sighand);
+		return compare(p->sighand->acts, q->sighand->acts);
 	case KCMP_IO: /* nobody has a context of that kind */
 		return 0;
 	case KCMP_SYSVSEM:

@@ -32,7 +32,7 @@ hot_path long sys_rt_sigaction(struct task *t, struct sysargs *a)
 		return -EFAULT;
 	act.flags &= SA_KNOWN; /* a program that reads them back learns what is supported */
 	pthread_mutex_lock(&sh->lock);
-	old = sh->action[sig - 1];
+	old = sighand_action(sh, sig);
 	pthread_mutex_unlock(&sh->lock);
 	if (a->raw[2] && gmem_write(t->proc->mm, A_PTR(a, 2), &old, sizeof(old)))
 		return -EFAULT;

@@ -451,6 +451,50 @@ static void test_signalfd(void)
 	close(fd);
 }
 
+static char stack[65536] __attribute__((aligned(16)));
+static const char *self_path;
+
+/* Shares the actions with the process that made it, but is one of its own. */
+static int with_handlers(void *arg)
+{
+	struct sigaction sa;
+
+	if (getpid() == *(int *)arg)
+		return 1;
+	sigaction(SIGUSR1, NULL, &sa);
+	if (sa.sa_sigaction != on_signal)
+		return 2;
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_DFL);
+	sigaction(SIGHUP, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	if (*((int *)arg + 1))
+		execl(self_path, self_path, "exec", NULL);
+	return 0;
+}
+
+static void test_shared_actions(void)
+{
+	int arg[2] = {getpid(), 0}, st = -1;
+	struct sigaction sa;
+	pid_t p;
+
+	for (arg[1] = 0; arg[1] < 2; arg[1]++) {
+		install(SIGUSR1, 0);
+		install(SIGUSR2, 0);
+		fflush(stdout);
+		p = clone(with_handlers, stack + sizeof(stack), CLONE_VM | CLONE_SIGHAND | SIGCHLD, arg);
+		waitpid(p, &st, 0);
+		sigaction(SIGUSR1, NULL, &sa);
+		printf("child %x ignored %d", st, sa.sa_handler == SIG_IGN);
+		sigaction(SIGUSR2, NULL, &sa);
+		printf(" default %d\n", sa.sa_handler == SIG_DFL);
+	}
+	p = clone(with_handlers, stack + sizeof(stack), CLONE_SIGHAND | SIGCHLD, arg);
+	printf("without the memory %s\n", p < 0 ? strerrorname_np(errno) : "made");
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGUSR1, SIG_DFL);
+}
+
 static char alt[65536];
 static stack_t seen[2];
 
@@ -539,6 +583,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	drop_capabilities();
+	self_path = "/proc/self/exe";
 	test_action();
 	test_queue();
 	test_made_up();
@@ -546,6 +591,7 @@ int main(int argc, char **argv)
 	test_pdeathsig();
 	test_fork_exec("/proc/self/exe");
 	test_stops();
+	test_shared_actions();
 	test_signalfd();
 	test_autodisarm();
 	test_timers_pending();
