@@ -338,7 +338,8 @@ static void build_core(struct audit_log *log, const struct audit_event *ev)
 
 	buf_reset(b);
 	put_str(b, "policy", log->policy);
-	buf_printf(b, ",\"phase\":0,\"pid\":%d,\"tid\":%d,\"ppid\":%d", ev->pid, ev->tid, ev->ppid);
+	buf_printf(b, ",\"phase\":%u,\"pid\":%d,\"tid\":%d,\"ppid\":%d",
+		   pol_view_phase(log->image, ev->view), ev->pid, ev->tid, ev->ppid);
 	if (ev->exe)
 		put_str(b, "exe", ev->exe);
 	pol_view_name(log->image, ev->view, prog, sizeof(prog));

@@ -111,7 +111,7 @@ const struct img_verdict *codegen_fallback(const struct unit *u, const struct la
 	static const struct img_verdict open = {.action = POL_ALLOW, .gate = POL_GATE_CALL};
 	bool none = !call->d || (call->d->disposition == SYS_NOSYS && !call->named && !call->group);
 
-	if (l->prog)
+	if (l != u->layers)
 		return l->closed ? &l->img.dflt : &open;
 	return none ? &u->unknown : &l->img.dflt;
 }
@@ -231,6 +231,14 @@ static void gen_call(struct unit *u, uint32_t set, uint32_t nr)
 }
 
 /* May the call be allowed so often only? Then ring 0 cannot answer it. */
+static bool begins_phase(const struct unit *u, uint32_t nr)
+{
+	for (unsigned i = u->nr_programs + 1; i < u->nr_layers; i++)
+		if (u->layers[i].phase_call == nr)
+			return true;
+	return false;
+}
+
 static bool has_limit(const struct rcall *call)
 {
 	for (const struct rchain *k = call->named ? call->named : call->group; k; k = k->next)
@@ -246,6 +254,8 @@ void codegen_view(struct unit *u, uint32_t set)
 		const struct sys_desc *d = u->layers[0].calls[nr].d;
 
 		gen_call(u, set, nr);
-		u->build.tier0[nr] = d && !has_limit(&u->layers[0].calls[nr]) ? d->tier0 : 0;
+		u->build.tier0[nr] = d && !has_limit(&u->layers[0].calls[nr]) && !begins_phase(u, nr)
+					  ? d->tier0
+					  : 0;
 	}
 }

@@ -129,8 +129,6 @@ static void check_abi(struct unit *u, const struct ast_name *abi)
 
 static void refuse_unenforced(struct unit *u, const struct pol_ast *f)
 {
-	if (f->phases)
-		resolve_unenforced(u, f->phases_span, "phases");
 }
 
 static void digest_text(struct unit *u, const struct pol_param *params, size_t nr_params)

@@ -45,6 +45,7 @@ static const struct section_rule sections[] = {
     SECTION(execs, sizeof(struct img_exec), 1u << 16),
     SECTION(argvs, sizeof(struct img_argv), 1u << 16),
     SECTION(rates, sizeof(struct img_rate), 1u << 16),
+    SECTION(phases, sizeof(struct img_phase), IMG_MAX_LAYERS - 1),
     SECTION(scratch, sizeof(struct img_scratch), 1u << 12),
     SECTION(rules, sizeof(struct img_rule), 1u << 20),
     SECTION(strings, 1, 1u << 25),
@@ -224,6 +225,29 @@ static bool check_rates(struct check *c)
 	return true;
 }
 
+/* Phase after phase, the views of the first with one layer more. */
+static bool check_phases(struct check *c)
+{
+	const struct pol_image *img = c->img;
+	const struct img_phase *p = IMG_AT(img, phases, struct img_phase);
+	const struct img_view *w = IMG_AT(img, views, struct img_view);
+	uint32_t n = img->phases.count, sets = img->views.count / (n + 1), first, more = 0;
+
+	if (n >= img->layers.count || sets * (n + 1) != img->views.count)
+		return flaw(c, "number of phases");
+	first = img->layers.count - n;
+	for (uint32_t i = 0; i < img->views.count; i++) {
+		if (i >= sets && i % sets == 0)
+			more |= 1u << (first + i / sets - 1);
+		if ((uint64_t)w[i % sets].layers >> first || w[i].layers != (w[i % sets].layers | more))
+			return flaw(c, "view of a phase");
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (!string_ok(img, p[i].name) || p[i].nr >= IMG_CALLS)
+			return flaw(c, "phase");
+	return true;
+}
+
 static bool insn_ok(const struct pol_image *img, uint32_t pc)
 {
 	const struct img_insn *in = IMG_AT(img, insns, struct img_insn) + pc;
@@ -346,7 +370,7 @@ const struct pol_image *pol_image_verify(const void *p, size_t len, struct sbx_e
 	}
 	if (check_sections(&c) && check_strings(&c) && check_verdicts(&c) && check_insns(&c) &&
 	    check_patterns(&c) && check_layers(&c) && check_execs(&c) &&
-	    check_rates(&c) && check_rest(&c))
+	    check_rates(&c) && check_phases(&c) && check_rest(&c))
 		return img;
 	sbx_err_set(e, "damaged compiled policy: bad %s", c.flaw);
 	return NULL;
@@ -574,6 +598,31 @@ size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_lay
 	return img->layers.count;
 }
 
+static uint32_t sets(const struct pol_image *img)
+{
+	return img->views.count / (img->phases.count + 1);
+}
+
+uint32_t pol_view_in_phase(const struct pol_image *img, uint32_t view, uint32_t phase)
+{
+	return view % sets(img) + MIN(phase, img->phases.count) * sets(img);
+}
+
+uint32_t pol_view_phase(const struct pol_image *img, uint32_t view)
+{
+	return view / sets(img);
+}
+
+size_t pol_image_phase(const struct pol_image *img, size_t index, struct pol_phase *out)
+{
+	if (index < img->phases.count && out) {
+		const struct img_phase *p = IMG_AT(img, phases, struct img_phase) + index;
+
+		*out = (struct pol_phase){string_at(img, p->name), p->nr};
+	}
+	return img->phases.count;
+}
+
 size_t pol_image_rate(const struct pol_image *img, size_t index, struct pol_rate *out)
 {
 	if (index < img->rates.count && out) {
@@ -592,6 +641,7 @@ size_t pol_view_name(const struct pol_image *img, uint32_t view, char *buf, size
 
 	if (size)
 		*buf = 0;
+	set &= (uint32_t)((1ull << (img->layers.count - img->phases.count)) - 1);
 	for (size_t i = set == 1 ? 0 : 1; i < img->layers.count; i++) {
 		if (!(set >> i & 1))
 			continue;

@@ -66,6 +66,18 @@ struct pol_layer {
 };
 size_t pol_image_layer(const struct pol_image *img, size_t index, struct pol_layer *out);
 
+/* `phases`: phase 0 is the start, phase n begins with the call of index n - 1. Fills *out for index, when there
+ * is one, and returns how many there are. */
+struct pol_phase {
+	const char *name;
+	uint32_t nr; /* the system call after which it begins */
+};
+size_t pol_image_phase(const struct pol_image *img, size_t index, struct pol_phase *out);
+
+/* The view with the same sections of `programs` in that phase; the phase of a view. */
+uint32_t pol_view_in_phase(const struct pol_image *img, uint32_t view, uint32_t phase);
+uint32_t pol_view_phase(const struct pol_image *img, uint32_t view);
+
 /* Limits of rules whose verdicts have POL_F_LIMIT. Fills *out for index, when there is one, and returns how
  * many there are. */
 enum pol_over { POL_OVER_DELAY = 1, POL_OVER_DENY, POL_OVER_TERMINATE };

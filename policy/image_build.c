@@ -24,6 +24,7 @@ static const struct part {
     [IMG_BUILD_LAYERS] = {offsetof(struct pol_image, layers), sizeof(struct img_layer)},
     [IMG_BUILD_VIEWS] = {offsetof(struct pol_image, views), sizeof(struct img_view)},
     [IMG_BUILD_RATES] = {offsetof(struct pol_image, rates), sizeof(struct img_rate)},
+    [IMG_BUILD_PHASES] = {offsetof(struct pol_image, phases), sizeof(struct img_phase)},
     [IMG_BUILD_SCRATCH] = {offsetof(struct pol_image, scratch), sizeof(struct img_scratch)},
     [IMG_BUILD_RULES] = {offsetof(struct pol_image, rules), sizeof(struct img_rule)},
     [IMG_BUILD_STRINGS] = {offsetof(struct pol_image, strings), 1},
@@ -132,6 +133,11 @@ uint32_t img_build_layer(struct img_build *b, const struct img_layer *l)
 uint32_t img_build_rate(struct img_build *b, const struct img_rate *r)
 {
 	return append(b, IMG_BUILD_RATES, r);
+}
+
+uint32_t img_build_phase(struct img_build *b, const struct img_phase *p)
+{
+	return append(b, IMG_BUILD_PHASES, p);
 }
 
 uint32_t img_build_view(struct img_build *b, uint32_t layers)

@@ -21,6 +21,7 @@ enum img_build_part {
 	IMG_BUILD_LAYERS,
 	IMG_BUILD_VIEWS,
 	IMG_BUILD_RATES,
+	IMG_BUILD_PHASES,
 	IMG_BUILD_SCRATCH,
 	IMG_BUILD_RULES,
 	IMG_BUILD_STRINGS,
@@ -54,6 +55,7 @@ uint32_t img_build_exec(struct img_build *b, const struct img_exec *x);
 uint32_t img_build_argv(struct img_build *b, const struct img_argv *a);
 uint32_t img_build_layer(struct img_build *b, const struct img_layer *l);
 uint32_t img_build_rate(struct img_build *b, const struct img_rate *r);
+uint32_t img_build_phase(struct img_build *b, const struct img_phase *p);
 uint32_t img_build_view(struct img_build *b, uint32_t layers);
 uint32_t img_build_scratch(struct img_build *b, const struct img_scratch *s);
 

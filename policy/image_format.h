@@ -176,6 +176,14 @@ struct img_view {
 	uint32_t layers, pad;
 };
 
+/* A phase: begins with the first time, after the one before began, that call nr is let through. Its layer is
+ * one of the last, in order; views are those of phase 0, then the same with the layer of the first phase, and
+ * so on. */
+struct img_phase {
+	uint32_t name; /* string */
+	uint32_t nr;
+};
+
 /* What `limit` says of a rule: count calls, or so many in each per_ns; then over, with value. */
 struct img_rate {
 	uint32_t rule;
@@ -215,6 +223,7 @@ struct pol_image {
 	struct img_section rules;    /* struct img_rule */
 	struct img_section strings;  /* bytes; the first and the last are 0 */
 	struct img_section rates;    /* struct img_rate */
+	struct img_section phases;   /* struct img_phase */
 	struct img_section tier0;    /* bytes, IMG_CALLS: enum platform_const */
 	struct img_verdict dflt;     /* `default`, for the object gates */
 	struct img_verdict unknown;  /* `unknown`, for numbers beyond the table */
@@ -233,7 +242,7 @@ _Static_assert(sizeof(struct img_view) == 8, "img_view");
 _Static_assert(sizeof(struct img_rate) == 32, "img_rate");
 _Static_assert(sizeof(struct img_rule) == 24, "img_rule");
 _Static_assert(sizeof(struct img_config) == 96, "img_config");
-_Static_assert(sizeof(struct pol_image) == 344 && offsetof(struct pol_image, digest) == 56,
+_Static_assert(sizeof(struct pol_image) == 352 && offsetof(struct pol_image, digest) == 56,
 	       "pol_image");
 
 #define IMG_AT(img, section, type) ((const type *)((const char *)(img) + (img)->section.off))

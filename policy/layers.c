@@ -1,5 +1,6 @@
 /* The `programs` section. Each program's rules are compiled as a policy of their own, a layer; what a
  * process may do is what the policy and every section that it entered allow, a view. */
+#include <errno.h>
 #include <string.h>
 #include "base/suggest.h"
 #include "policy/resolve.h"
@@ -12,12 +13,12 @@ unsigned layers_find(struct unit *u, const struct ast_name *name)
 	const char *near;
 	struct diag *d;
 
-	for (unsigned i = 1; i < u->nr_layers; i++)
+	for (unsigned i = 1; i <= u->nr_programs; i++)
 		if (!strcmp(u->layers[i].prog->name->text, name->text))
 			return i;
 	suggest_begin(&s, name->text);
 	suggest_offer(&s, "self");
-	for (unsigned i = 1; i < u->nr_layers; i++)
+	for (unsigned i = 1; i <= u->nr_programs; i++)
 		suggest_offer(&s, u->layers[i].prog->name->text);
 	near = suggest_end(&s);
 	d = diag_error(u->diags, name->span, "P034", "there is no program '%s'%s%s%s", name->text,
@@ -112,6 +113,118 @@ static void add_layer(struct unit *u, const struct pol_ast *file, const struct a
 	l->img.dflt.rule = img_build_rule(&u->build, &rule);
 }
 
+/* ---- phases ---- */
+
+/* What is dropped is refused with the error of `default`. */
+static struct ast_val *drop_error(struct unit *u, struct src_span at)
+{
+	struct ast_val *v = unit_new(u, struct ast_val);
+
+	v->kind = AST_VAL_NUMBER;
+	v->span = at;
+	v->num = u->dflt.action == POL_DENY ? (uint64_t)u->dflt.value : EPERM;
+	v->depth = 1;
+	return v;
+}
+
+static bool only_grants(struct unit *u, bool grant, struct src_span at)
+{
+	if (!grant)
+		diag_error(u->diags, at, "P020", "a phase drops grants: write what was granted");
+	return grant;
+}
+
+static struct ast_file *dropped_files(struct unit *u, const struct ast_file *f)
+{
+	struct ast_file *all = NULL, **tail = &all;
+
+	for (; f; f = f->next) {
+		if (!only_grants(u, f->kind == AST_FILE_GRANT, f->span))
+			continue;
+		*tail = unit_new(u, struct ast_file);
+		**tail = *f;
+		(*tail)->kind = AST_FILE_DENY;
+		(*tail)->as = drop_error(u, f->span);
+		(*tail)->next = NULL;
+		tail = &(*tail)->next;
+	}
+	return all;
+}
+
+static struct ast_net *dropped_net(struct unit *u, const struct ast_net *n)
+{
+	struct ast_net *all = NULL, **tail = &all;
+
+	for (; n; n = n->next) {
+		if (!only_grants(u, n->kind == AST_NET_GRANT, n->span))
+			continue;
+		*tail = unit_new(u, struct ast_net);
+		**tail = *n;
+		(*tail)->kind = AST_NET_DENY;
+		(*tail)->as = drop_error(u, n->span);
+		(*tail)->next = NULL;
+		tail = &(*tail)->next;
+	}
+	return all;
+}
+
+static struct ast_rule *dropped_calls(struct unit *u, const struct ast_phase *p)
+{
+	struct ast_rule *r;
+
+	if (!p->drop_calls)
+		return NULL;
+	r = unit_new(u, struct ast_rule);
+	r->kind = AST_RULE_SIMPLE;
+	r->span = p->drop_calls->span;
+	r->targets = p->drop_calls;
+	r->out = (struct ast_outcome){AST_DENY, drop_error(u, p->drop_span), p->drop_span};
+	return r;
+}
+
+/* The call after which a phase begins. */
+static uint32_t trigger(struct unit *u, const struct ast_phase *p)
+{
+	const struct sys_desc *d = sysdesc_by_name(p->after->text);
+	struct ast_target target = {.span = p->after->span, .name = p->after->text};
+	bool in[IMG_CALLS];
+
+	if (!d) {
+		resolve_target(u, &target, in); /* reports it */
+		return 0;
+	}
+	if (d->disposition == SYS_NOSYS)
+		diag_error(u->diags, p->after->span, "P020", "'%s' never succeeds in a sandbox", d->name);
+	return d->nr;
+}
+
+static void add_phase(struct unit *u, const struct pol_ast *file, const struct ast_phase *p)
+{
+	struct layer *l = &u->layers[u->nr_layers];
+
+	if (!p->name || !p->after)
+		return; /* reported */
+	for (unsigned i = u->nr_programs + 1; i < u->nr_layers; i++)
+		if (!strcmp(u->layers[i].phase->name->text, p->name->text))
+			diag_error(u->diags, p->name->span, "P034", "there are two phases '%s'",
+				   p->name->text);
+	if (u->nr_layers == IMG_MAX_LAYERS) {
+		diag_error(u->diags, p->name->span, "P034",
+			   "there are more than %u programs and phases", IMG_MAX_LAYERS - 1);
+		return;
+	}
+	u->nr_layers++;
+	l->phase = p;
+	l->phase_call = trigger(u, p);
+	l->ast = (struct pol_ast){.file = file->file,
+				  .rules = dropped_calls(u, p),
+				  .files = dropped_files(u, p->drop_files),
+				  .net = dropped_net(u, p->drop_net)};
+	l->img.name = img_build_string(&u->build, p->name->text);
+	l->img.rule = u->dflt.rule;
+	l->img.dflt = u->dflt;
+}
+
 void layers_init(struct unit *u)
 {
 	struct layer *own = &u->layers[0];
@@ -127,6 +240,10 @@ void layers_init(struct unit *u)
 	for (unsigned i = 0; i < u->nr_files; i++)
 		for (const struct ast_program *p = u->files[i]->programs; p; p = p->next)
 			add_layer(u, u->files[i], p);
+	u->nr_programs = u->nr_layers - 1;
+	for (unsigned i = 0; i < u->nr_files; i++)
+		for (const struct ast_phase *p = u->files[i]->phases; p; p = p->next)
+			add_phase(u, u->files[i], p);
 }
 
 void layers_select(struct unit *u, unsigned layer)
@@ -246,7 +363,7 @@ static bool lets_start(const struct layer *m, const struct rexec *e)
 /* Could a process that entered these layers start something by e? */
 static bool possible(const struct unit *u, uint32_t set, unsigned layer, const struct rexec *e)
 {
-	for (unsigned i = 0; i < u->nr_layers; i++)
+	for (unsigned i = 0; i <= u->nr_programs; i++)
 		if ((set >> i & 1) && i != layer && !lets_start(&u->layers[i], e))
 			return false;
 	return true;
@@ -273,7 +390,7 @@ static void add_view(struct views *w, uint32_t set)
 static void find_views(struct unit *u, struct views *w)
 {
 	add_view(w, 1);
-	for (unsigned i = 1; i < u->nr_layers; i++)
+	for (unsigned i = 1; i <= u->nr_programs; i++)
 		add_view(w, 1u | 1u << i);
 	for (unsigned i = 0; i < w->n; i++) {
 		for (unsigned k = 0; k < u->nr_layers; k++) {
@@ -284,6 +401,9 @@ static void find_views(struct unit *u, struct views *w)
 					add_view(w, w->set[i] | 1u << l->execs[x].enters);
 		}
 	}
+	for (unsigned sets = w->n, i = u->nr_programs + 1; i < u->nr_layers && !w->full; i++)
+		for (unsigned k = 0, from = w->n - sets; k < sets; k++)
+			add_view(w, w->set[from + k] | 1u << i);
 	if (w->full)
 		diag_help(u->diags,
 			  diag_error(u->diags, u->main->programs_span, "P034",
@@ -294,7 +414,7 @@ static void find_views(struct unit *u, struct views *w)
 
 static void warn_of_unused(struct unit *u)
 {
-	for (unsigned i = 1; i < u->nr_layers; i++) {
+	for (unsigned i = 1; i <= u->nr_programs; i++) {
 		if (!u->layers[i].used)
 			diag_warn(u->diags, u->layers[i].prog->name->span, "P035",
 				  "nothing runs as '%s'", u->layers[i].prog->name->text);
@@ -302,6 +422,13 @@ static void warn_of_unused(struct unit *u)
 			diag_warn(u->diags, u->layers[i].prog->name->span, "P035",
 				  "'%s' has no rules of its own: it is the same as 'self'",
 				  u->layers[i].prog->name->text);
+	}
+	for (unsigned i = u->nr_programs + 1; i < u->nr_layers; i++) {
+		const struct layer *l = &u->layers[i];
+
+		if (!l->ast.rules && !l->ast.files && !l->ast.net)
+			diag_warn(u->diags, l->phase->name->span, "P035",
+				  "the phase '%s' drops nothing", l->phase->name->text);
 	}
 }
 
@@ -318,7 +445,7 @@ void layers_compile(struct unit *u)
 		files_compile(u, &l->img.paths);
 		exec_compile(u, &l->img.execs);
 		net_compile(u, &l->img.nets);
-		if (i)
+		if (l->prog)
 			add_limits(u, l);
 	}
 	if (u->oom)
@@ -327,6 +454,11 @@ void layers_compile(struct unit *u)
 	find_views(u, &w);
 	for (unsigned i = 0; i < u->nr_layers; i++)
 		img_build_layer(&u->build, &u->layers[i].img);
+	for (unsigned i = u->nr_programs + 1; i < u->nr_layers; i++) {
+		struct img_phase p = {u->layers[i].img.name, u->layers[i].phase_call};
+
+		img_build_phase(&u->build, &p);
+	}
 	u->dflt = u->layers[0].img.dflt;
 	for (unsigned i = 0; i < w.n && !u->build.failed; i++) {
 		img_build_view(&u->build, w.set[i]);

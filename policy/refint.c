@@ -105,12 +105,83 @@ unsigned refint_layer_named(const struct refint *r, const char *name)
 	return 0;
 }
 
+static const struct ast_phase *phase_at(const struct refint *r, unsigned want)
+{
+	const struct pol_ast *files[REFINT_FILES];
+	unsigned n = refint_main_files(r, files), k = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		for (const struct ast_phase *p = files[i]->phases; p; p = p->next)
+			if (++k == want)
+				return p;
+	return NULL;
+}
+
+#define MAX_DROPS 64
+
+/* What a phase drops, as refusals with the error of `default`. Good until the next call. */
+static void dropped(const struct refint *r, const struct ast_phase *p, struct pol_ast *file)
+{
+	static struct ast_file drop_files[MAX_DROPS];
+	static struct ast_net drop_net[MAX_DROPS];
+	static struct ast_rule rule;
+	static struct ast_val err;
+	struct refint_verdict dflt;
+	unsigned n = 0;
+
+	refint_default(r, false, &dflt);
+	err = (struct ast_val){.kind = AST_VAL_NUMBER,
+			       .num = dflt.action == POL_DENY ? (uint64_t)dflt.value : EPERM};
+	for (const struct ast_file *f = p->drop_files; f && n < MAX_DROPS; f = f->next, n++) {
+		drop_files[n] = *f;
+		drop_files[n].kind = AST_FILE_DENY;
+		drop_files[n].as = &err;
+		drop_files[n].next = f->next ? &drop_files[n + 1] : NULL;
+	}
+	file->files = p->drop_files ? drop_files : NULL;
+	n = 0;
+	for (const struct ast_net *d = p->drop_net; d && n < MAX_DROPS; d = d->next, n++) {
+		drop_net[n] = *d;
+		drop_net[n].kind = AST_NET_DENY;
+		drop_net[n].as = &err;
+		drop_net[n].next = d->next ? &drop_net[n + 1] : NULL;
+	}
+	file->net = p->drop_net ? drop_net : NULL;
+	if (!p->drop_calls)
+		return;
+	rule = (struct ast_rule){.kind = AST_RULE_SIMPLE,
+				 .span = p->drop_calls->span,
+				 .targets = p->drop_calls,
+				 .out = {.verdict = AST_DENY, .as = &err}};
+	file->rules = &rule;
+}
+
+static unsigned nr_programs(const struct refint *r)
+{
+	unsigned n = 0;
+
+	while (program_at(r, n + 1))
+		n++;
+	return n;
+}
+
 bool refint_layer(const struct refint *r, unsigned n, struct pol_ast *file, struct refint *out)
 {
+	static const struct ast_program none;
 	const struct ast_program *p = program_at(r, n);
+	const struct ast_phase *ph = p ? NULL : phase_at(r, n - nr_programs(r));
 
-	if (!p || !(r->layers >> n & 1))
+	if ((!p && !ph) || !(r->layers >> n & 1))
 		return false;
+	if (ph) {
+		*file = (struct pol_ast){0};
+		dropped(r, ph, file);
+		*out = *r;
+		out->main = r->ast;
+		out->ast = file;
+		out->prog = &none;
+		return true;
+	}
 	*file = (struct pol_ast){
 	    .rules = p->rules, .files = p->files, .net = p->net, .exec = p->exec};
 	*out = *r;

@@ -29,7 +29,9 @@ struct rexec;
 
 /* One set of rules: the policy itself (number 0), or a section of `programs`. */
 struct layer {
-	const struct ast_program *prog; /* NULL: the policy */
+	const struct ast_program *prog; /* NULL: the policy, or a phase */
+	const struct ast_phase *phase;
+	uint32_t phase_call; /* that begins it */
 	struct pol_ast ast;		/* what the section says, as if it were a file */
 	struct img_layer img;
 	struct rcall *calls; /* IMG_CALLS of them */
@@ -51,6 +53,7 @@ struct unit {
 	struct img_verdict dflt, unknown;
 	struct layer layers[IMG_MAX_LAYERS];
 	unsigned nr_layers, layer; /* which one files[] belongs to now */
+	unsigned nr_programs;	   /* layers 1 .. nr_programs; phases are behind them */
 	bool oom;
 };
 

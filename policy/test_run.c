@@ -68,6 +68,20 @@ static bool layers_of(struct tester *t, const struct ast_test *test, uint32_t *s
 	return layer || !test->in || !strcmp(test->in->text, "self");
 }
 
+static bool in_phase(struct tester *t, const struct ast_name *name, uint32_t *view)
+{
+	struct pol_phase p;
+
+	for (uint32_t i = 0; i < pol_image_phase(t->img, i, &p); i++) {
+		if (strcmp(p.name, name->text) != 0)
+			continue;
+		*view = pol_view_in_phase(t->img, *view, i + 1);
+		return true;
+	}
+	diag_error(t->u.diags, name->span, "P034", "there is no phase '%s'", name->text);
+	return false;
+}
+
 bool tester_view(struct tester *t, const struct ast_test *test, uint32_t *view)
 {
 	struct pol_config cfg;
@@ -78,7 +92,7 @@ bool tester_view(struct tester *t, const struct ast_test *test, uint32_t *view)
 	pol_image_config(t->img, &cfg);
 	for (*view = 0; *view + 1 < cfg.nr_views && pol_view_layers(t->img, *view) != set; ++*view)
 		;
-	return true;
+	return !test->phase || in_phase(t, test->phase, view);
 }
 
 /* "as NAME" after the call: the section that the program enters. */
@@ -278,10 +292,6 @@ static void expect(struct tester *t, const struct ast_test *test)
 		resolve_target(&t->u, &target, in); /* reports it */
 		return;
 	}
-	if (test->phase) {
-		resolve_unenforced(&t->u, test->phase->span, "phase");
-		return;
-	}
 	if (test->out.verdict == AST_TRAP || test->out.verdict == AST_ASK) {
 		resolve_unenforced(&t->u, test->out.span, ast_verdict_name(test->out.verdict));
 		return;
@@ -356,7 +366,7 @@ static void prove_call(struct tester *t, const struct ast_test *test)
 	}
 	if (!layers_of(t, test, &set))
 		return;
-	for (unsigned i = t->u.nr_layers; i-- > 0;) /* the policy last: its grant is what is shown */
+	for (unsigned i = t->u.nr_programs + 1; i-- > 0;) /* the policy last: its grant is what is shown */
 		if ((set >> i & 1) && no_call_in(t, i, d->nr, cond, &rule, &how))
 			return;
 	not_proved(t, test, rule, how);
@@ -371,7 +381,7 @@ static void prove_verb(struct tester *t, const struct ast_test *test)
 	if (!resolve_path(&t->u, test->path, true, &under) || !layers_of(t, test, &set))
 		return;
 	pattern_spread(&under);
-	for (unsigned i = t->u.nr_layers; i-- > 0;)
+	for (unsigned i = t->u.nr_programs + 1; i-- > 0;)
 		if ((set >> i & 1) &&
 		    prove_no_verb(&t->u, t->img, i, test->verb, &under, &rule, &how))
 			return;
@@ -408,7 +418,7 @@ static void prove_net(struct tester *t, const struct ast_test *test)
 	    !verb_reachable(t, view, test->nverb))
 		return;
 	if (!strcmp(test->str->text, "any")) {
-		for (unsigned i = t->u.nr_layers; i-- > 0;)
+		for (unsigned i = t->u.nr_programs + 1; i-- > 0;)
 			if ((set >> i & 1) && prove_no_net(t->img, i, test->nverb, &rule))
 				return;
 		not_proved(t, test, rule, NULL);

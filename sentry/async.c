@@ -261,7 +261,7 @@ static long set_owner(struct file *f, int type, int id)
 	if (as) {
 		as->type = type;
 		as->owner = id;
-		as->view = task_view(current);
+		as->view = current ? atomic_load(&current->proc->view) : 0;
 	}
 	pthread_mutex_unlock(&lock);
 	return as ? 0 : -ENOMEM;
@@ -277,7 +277,7 @@ static long set_signal(struct file *f, int sig)
 	as = record(f);
 	if (as) {
 		as->sig = sig;
-		as->view = task_view(current);
+		as->view = current ? atomic_load(&current->proc->view) : 0;
 	}
 	pthread_mutex_unlock(&lock);
 	return as ? 0 : -ENOMEM;

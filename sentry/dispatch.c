@@ -200,6 +200,7 @@ static long decide_and_run(struct task *t, struct sysargs *a)
 	if (v.action != POL_ALLOW)
 		return refuse(t, a, &v);
 	t->totals.allow++;
+	phase_advance(a->nr);
 	return handler(t, a);
 }
 

@@ -95,13 +95,42 @@ void proc_put(struct proc *p)
 
 uint32_t task_view(const struct task *t)
 {
-	return t ? atomic_load(&t->proc->view) : 0;
+	uint32_t phase = atomic_load(&sandbox.phase), view = t ? atomic_load(&t->proc->view) : 0;
+
+	return phase ? pol_view_in_phase(sandbox.image, view, phase) : view;
+}
+
+/* Tier 0 of every thread uses the new tables from its next call on. */
+static void use_new_tables(void)
+{
+	struct proc *p;
+	struct task *t;
+
+	pthread_mutex_lock(&sandbox.lock);
+	list_for_each (p, &sandbox.procs, node) {
+		pthread_mutex_lock(&p->lock);
+		list_for_each (t, &p->tasks, node)
+			platform_ctx_set_view(t->ctx, task_view(t));
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&sandbox.lock);
+}
+
+void phase_advance(uint32_t nr)
+{
+	uint32_t phase = atomic_load(&sandbox.phase);
+	struct pol_phase next;
+
+	if (phase >= pol_image_phase(sandbox.image, phase, &next) || next.nr != nr ||
+	    !atomic_compare_exchange_strong(&sandbox.phase, &phase, phase + 1))
+		return;
+	use_new_tables();
 }
 
 bool proc_may_touch(const struct task *t, const struct proc *p)
 {
 	return !t || !sandbox.image ||
-	       pol_view_within(sandbox.image, atomic_load(&p->view), task_view(t));
+	       pol_view_within(sandbox.image, atomic_load(&p->view), atomic_load(&t->proc->view));
 }
 
 static bool id_in_use(int id)

@@ -249,7 +249,6 @@ static void take_over(struct task *t, struct exec *x)
 	struct file *old_exe = p->exe;
 
 	platform_ctx_set_as(t->ctx, mm_as(x->mm));
-	platform_ctx_set_view(t->ctx, x->view);
 	domain_take_over(p, &x->domain);
 	pthread_mutex_lock(&p->lock);
 	p->mm = x->mm;
@@ -260,7 +259,8 @@ static void take_over(struct task *t, struct exec *x)
 	p->barriers = 0;
 	t->keep_caps = false;
 	p->did_exec = true;
-	atomic_store(&p->view, x->view);
+	atomic_store(&p->view, pol_view_in_phase(sandbox.image, x->view, 0));
+	platform_ctx_set_view(t->ctx, task_view(t));
 	if (p->exit_signal)
 		p->exit_signal = SIGCHLD;
 	ids_change_task(t, p->pid); /* whichever thread called execve is the leader now */

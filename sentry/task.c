@@ -137,7 +137,6 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	if (*err)
 		goto fail;
 	t->regs = platform_ctx_regs(t->ctx);
-	platform_ctx_set_view(t->ctx, atomic_load(&p->view));
 	pthread_mutex_lock(&sandbox.lock);
 	t->tid = task_new_tid();
 	pthread_mutex_unlock(&sandbox.lock);
@@ -148,6 +147,7 @@ struct task *task_create(struct proc *p, struct platform_as *as, uint64_t blocke
 	task_set_constants(t);
 	pthread_mutex_lock(&p->lock);
 	list_append(&p->tasks, &t->node);
+	platform_ctx_set_view(t->ctx, task_view(t)); /* in the list: a phase that begins finds it */
 	p->nr_tasks++;
 	pthread_mutex_unlock(&p->lock);
 	ids_add_task(t);
@@ -293,6 +293,7 @@ bool task_main(struct task *t)
 	int tid;
 
 	current = t;
+	platform_ctx_set_view(t->ctx, task_view(t)); /* now that its process is on the list, too */
 	cpu_start(t);
 	if (t->create_tid_addr) {
 		tid = t->tid;

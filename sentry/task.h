@@ -30,6 +30,7 @@ struct sandbox {
 	const struct pol_image *image;
 	struct pol_config config;
 	struct audit_log *audit; /* NULL: no log was asked for */
+	_Atomic uint32_t phase;	 /* of the policy: how many have begun */
 	/* Guards the processes' relations: procs, next_pid, and of each process parent, children,
 	 * pgid, sid and what wait4 reports. Comes before proc.lock. */
 	pthread_mutex_t lock;
@@ -107,7 +108,7 @@ struct proc { /* thread group */
 	atomic_bool exiting; /* exit_group or a fatal signal is under way */
 	int exit_code;	     /* wait status format */
 	struct rlimit rlim[RLIM_NLIMITS];
-	_Atomic uint32_t view; /* of the policy: its programs: that this process entered */
+	_Atomic uint32_t view; /* of phase 0: the sections of programs: that this process entered */
 	struct domain *domain; /* with limits of theirs, or NULL; changed by execve, when alone */
 	uint32_t uid, gid;
 	uint64_t start_ns; /* CLOCK_BOOTTIME at start */
@@ -222,6 +223,8 @@ bool proc_group_orphaned(struct proc *p);
 
 /* The view of the policy that a thread's process has; NULL: the policy itself. */
 uint32_t task_view(const struct task *t);
+/* Call nr was let through: begins the phase that waits for it, for all processes. */
+void phase_advance(uint32_t nr);
 /* May t look into p, send it signals and change it? Not where p has rights that t has not: a process of a
  * program's section would get out of it that way. */
 bool proc_may_touch(const struct task *t, const struct proc *p);

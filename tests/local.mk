@@ -186,6 +186,7 @@ host_tests = tools/check-includes $(unit_tests) tests/diag/diag.t tests/diag/man
 program_tests = \
 	tests/cli/files.t \
 	tests/cli/overlay.t \
+	tests/cli/phases.t \
 	tests/cli/rate.t \
 	tests/cli/run.t \
 	tests/net/gate.t \

@@ -490,6 +490,22 @@ static void make_used(bool *used)
 	buf_free(&b);
 }
 
+static void put_phases(struct buf *b)
+{
+	static const char *const names[] = {"late", "later", "last"};
+	unsigned n = 1 + pick(3);
+
+	buf_puts(b, "phases:\n");
+	for (unsigned i = 0; i < n; i++) {
+		buf_printf(b, "  - name: %s\n    after: first read\n    drop:\n", names[i]);
+		buf_printf(b, "      calls: %s, @%s\n", PICK(calls), PICK(groups));
+		if (chance(60))
+			buf_printf(b, "      files: read,write %s %s\n", PICK(patterns), PICK(patterns));
+		if (chance(60))
+			buf_printf(b, "      net: connect %s\n", PICK(nets));
+	}
+}
+
 void random_policy(struct buf *b)
 {
 	static const char *const dflt[] = {"deny as EPERM", "deny as EACCES", "terminate", "deny"};
@@ -521,6 +537,8 @@ void random_policy(struct buf *b)
 	put_rules(b, used);
 	if (programs)
 		put_programs(b, programs);
+	if (chance(25))
+		put_phases(b);
 }
 
 /* ---- what to ask ---- */

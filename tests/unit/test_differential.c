@@ -178,7 +178,9 @@ static void compare_exec(const struct subject *s)
 	refint_exec(&s->ref, &prog, &r, &layers);
 	pol_eval_exec(s->img, s->view, &prog, &v, &next);
 	if (!agree(s, &v, &r) ||
-	    (v.action == POL_ALLOW && pol_view_layers(s->img, next) != layers))
+	    (v.action == POL_ALLOW && pol_view_layers(s->img, next) != layers) ||
+	    (v.action == POL_ALLOW &&
+	     pol_view_phase(s->img, next) != pol_view_phase(s->img, s->view)))
 		report(s, path, &v, &r);
 	if (v.action == POL_ALLOW && !pol_view_within(s->img, next, s->view))
 		report(s, "the view widens", &v, &r);
