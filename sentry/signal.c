@@ -578,16 +578,22 @@ static bool finish_restart(struct task *t)
 	return true;
 }
 
+/* Is the process stopped, or is its parent still to be told that it goes on again? */
+static bool stop_or_cont(const struct proc *p)
+{
+	return atomic_load(&p->stopped) || atomic_load(&p->cont_event);
+}
+
 /* Delivers what is pending; a stop lasts until SIGCONT. */
 static void deliver_and_stop(struct task *t)
 {
 	do {
 		atomic_store(&t->interrupt, 0);
-		if (atomic_load(&t->proc->stopped))
+		if (stop_or_cont(t->proc))
 			proc_stop_wait(t);
 		if (signal_pending(t))
 			deliver_pending(t);
-	} while (!task_leaving(t) && atomic_load(&t->proc->stopped));
+	} while (!task_leaving(t) && stop_or_cont(t->proc));
 }
 
 void signal_deliver(struct task *t)

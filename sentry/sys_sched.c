@@ -206,7 +206,7 @@ static long set_scheduler(struct task *t, int pid, int policy, uint64_t param)
 	r = find_for(t, pid, &o);
 	if (r)
 		return r;
-	w.policy = policy;
+	w.policy = policy < 0 ? SCHED_OTHER : policy;
 	if (policy < 0 && o) { /* sched_setparam */
 		w.policy = o->sched_policy;
 		w.reset_on_fork = o->sched_reset_on_fork;

@@ -177,8 +177,42 @@ static void unshared_table(void)
 	close(fd);
 }
 
+static volatile int stops, conts;
+
+static void child_changed(int sig, siginfo_t *info, void *ctx)
+{
+	stops += info->si_code == CLD_STOPPED;
+	conts += info->si_code == CLD_CONTINUED;
+}
+
+/* SIGCONT that comes as soon as the stop is known: both are told, each time. */
+static void stop_and_go(void)
+{
+	struct sigaction act = {.sa_sigaction = child_changed, .sa_flags = SA_SIGINFO};
+	int pid, status;
+
+	sigaction(SIGCHLD, &act, NULL);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			getppid();
+	for (int i = 0; i < 50; i++) {
+		kill(pid, SIGSTOP);
+		for (int n = 0; stops == i && n < 2000; n++)
+			usleep(1000);
+		kill(pid, SIGCONT);
+		for (int n = 0; conts == i && n < 2000; n++)
+			usleep(1000);
+	}
+	printf("stopped %d times, went on %d times\n", stops, conts);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	signal(SIGCHLD, SIG_DFL);
+}
+
 int main(void)
 {
+	stop_and_go();
 	unshared_table();
 	wait_and_sigchld();
 	never_written();
