@@ -211,15 +211,9 @@ except_target:
 | GROUP	{ $$ = dsl_target(dsl, @$, $1, true); }
 ;
 
-as_opt:
-  %empty	{ $$ = NULL; }
-| "as" val	{ $$ = $2; }
-;
+as_opt: %empty { $$ = NULL; } | "as" val { $$ = $2; } ;
 
-set_opt:
-  %empty	{ $$ = (struct ast_assign_list){ 0 }; }
-| "set" assigns	{ $$ = $2; }
-;
+set_opt: %empty { $$ = (struct ast_assign_list){ 0 }; } | "set" assigns { $$ = $2; } ;
 
 assigns:
   assign		{ $$ = (struct ast_assign_list){ 0 }; dsl_append(dsl, $$, $1); }
@@ -243,10 +237,7 @@ assign_op:
 | "clamp"	{ $$ = AST_CLAMP; }
 ;
 
-if_opt:
-  %empty	{ $$ = NULL; }
-| "if" cond	{ $$ = $2; }
-;
+if_opt: %empty { $$ = NULL; } | "if" cond { $$ = $2; } ;
 
 else_opt:
   %empty			{ $$ = (struct ast_outcome){ 0 }; }
@@ -445,10 +436,7 @@ file:
   }
 ;
 
-verbs_opt:
-  %empty	{ $$ = 0; }
-| verbs
-;
+verbs_opt: %empty { $$ = 0; } | verbs ;
 
 verbs:
   VERB
@@ -460,10 +448,7 @@ file_kind:
 | "nulled"	{ $$ = AST_FILE_NULLED; }
 ;
 
-size_opt:
-  %empty	{ $$ = NULL; }
-| SIZE
-;
+size_opt: %empty { $$ = NULL; } | SIZE ;
 
 paths:
   path		{ $$ = (struct ast_path_list){ 0 }; dsl_append(dsl, $$, $1); }
@@ -546,10 +531,7 @@ exec_rule:
   }
 ;
 
-argv_opt:
-  %empty	{ $$ = (struct ast_argv_list){ 0 }; }
-| argvs
-;
+argv_opt: %empty { $$ = (struct ast_argv_list){ 0 }; } | argvs ;
 
 argvs:
   argv_test		{ $$ = (struct ast_argv_list){ 0 }; dsl_append(dsl, $$, $1); }
@@ -572,10 +554,7 @@ argv_test:
   }
 ;
 
-rest_opt:
-  %empty	{ $$ = false; }
-| ".."		{ $$ = true; }
-;
+rest_opt: %empty { $$ = false; } | ".." { $$ = true; } ;
 
 argv_cmp:
   not_opt "in" "{" items "}" {
@@ -603,10 +582,7 @@ argv_cmp:
   }
 ;
 
-not_opt:
-  %empty	{ $$ = false; }
-| "not"		{ $$ = true; }
-;
+not_opt: %empty { $$ = false; } | "not" { $$ = true; } ;
 
 /* ---- tests ---- */
 
@@ -668,20 +644,11 @@ plain:
   }
 ;
 
-phase_opt:
-  %empty	{ $$ = NULL; }
-| "phase" IDENT	{ $$ = $2; }
-;
+phase_opt: %empty { $$ = NULL; } | "phase" IDENT { $$ = $2; } ;
 
-enters_opt:
-  %empty	{ $$ = NULL; }
-| "as" IDENT	{ $$ = $2; }
-;
+enters_opt: %empty { $$ = NULL; } | "as" IDENT { $$ = $2; } ;
 
-in_opt:
-  %empty	{ $$ = NULL; }
-| "in" IDENT	{ $$ = $2; }
-;
+in_opt: %empty { $$ = NULL; } | "in" IDENT { $$ = $2; } ;
 
 by_opt:
   %empty	{ $$ = dsl_new(dsl, ast_test); }
@@ -689,10 +656,7 @@ by_opt:
 | "by" plain	{ $$ = dsl_new(dsl, ast_test); $$->by = $2; }
 ;
 
-args_opt:
-  %empty	{ $$ = (struct ast_arg_list){ 0 }; }
-| args
-;
+args_opt: %empty { $$ = (struct ast_arg_list){ 0 }; } | args ;
 
 args:
   arg		{ $$ = (struct ast_arg_list){ 0 }; dsl_append(dsl, $$, $1); }
