@@ -135,6 +135,8 @@ if have redis-server redis-cli redis-benchmark; then
 	check "redis: the child succeeded" rdb_last_bgsave_status:ok "$($cli info persistence | tr -d '\r' | grep rdb_last_bgsave_status)"
 	$cli config set appendonly yes >"$dir/why"
 	$cli set counted 7 >"$dir/why"
+	# It does not end while a child writes the first such file.
+	await sh -c "redis-cli -p $port info persistence | tr -d '\r' | grep -q '^aof_rewrite_in_progress:0' && ls '$dir'/data/appendonlydir/*.base.* >/dev/null"
 	finish "redis-server ends in order" TERM 0
 	redis
 	check "redis: the data is there again" "hello there" "$($cli get greeting)"
