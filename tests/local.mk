@@ -91,6 +91,7 @@ guest_tests = \
 hostile_tests = \
 	tests/hostile/abuse \
 	tests/hostile/corner \
+	tests/hostile/flood \
 	tests/hostile/fuzz_calls \
 	tests/hostile/fuzz_net \
 	tests/hostile/procs \
@@ -242,7 +243,7 @@ $(guest_programs): %: $(srcdir)/%.c
 
 check_DATA = $(guest_programs) bench/scale
 CLEANFILES += $(guest_programs)
-EXTRA_DIST += tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/overlay.pol tests/guest/domains.pol tests/guest/domains.expect tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
+EXTRA_DIST += tests/hostile/storm.h tests/guest/files.h tests/guest/pty.h $(guest_programs:=.c) tests/lib.sh tests/guest/guest.pol tests/guest/overlay.pol tests/guest/domains.pol tests/guest/domains.expect tests/guest/say.h tests/net/gate.pol tests/net/gate.expect tests/net/netlink.pol tests/net/outside.py \
 	tests/net/addr.h tests/tap.h tests/trace/calls.c tests/programs/pystd.known tests/programs/pystd.py tests/programs/script.py tests/programs/terminal.py tests/programs/cluster.js
 dist_check_SCRIPTS += tests/svm/svm.t tests/trace/trace.t tests/guest/run-guest tests/guest/domains.t tests/guest/outside.t tests/guest/overlay.t tests/guest/tty.t tests/hostile/run-hostile $(program_tests) $(big_tests)
 TESTS += $(host_tests) $(kvm_tests)
