@@ -275,6 +275,39 @@ static int limited(const char *what)
 	return n;
 }
 
+/* ---- a phase: mkdir ends the right to getppid, which is answered without leaving the guest ---- */
+
+static void *until_refused(void *arg)
+{
+	long *calls = arg;
+
+	while (syscall(SYS_getppid) >= 0)
+		++*calls;
+	return NULL;
+}
+
+static void phases(void)
+{
+	long calls[4] = {0};
+	pthread_t t[4];
+
+	say("getppid", word(syscall(SYS_getppid)));
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, until_refused, &calls[i]);
+	usleep(100000);
+	say("mkdir", word(mkdir("begins", 0700)));
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	say("threads that ran meanwhile", calls[0] && calls[1] && calls[2] && calls[3] ? "stopped" : "late");
+	say("getppid", word(syscall(SYS_getppid)));
+	if (fork() == 0) {
+		say("a child's", word(syscall(SYS_getppid)));
+		_exit(0);
+	}
+	wait(NULL);
+	report("another program", start("./inner", "probe", "inner"));
+}
+
 /* ---- all of it ---- */
 
 static int all(void)
@@ -327,6 +360,8 @@ int main(int argc, char **argv)
 		others(getppid());
 	else if (!strcmp(mode, "probe"))
 		probe(argc > 2 ? argv[2] : "?");
+	else if (!strcmp(mode, "phases"))
+		phases();
 	else if (!strcmp(mode, "sleep"))
 		pause();
 	else if (!strcmp(mode, "limited"))

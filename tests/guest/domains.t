@@ -45,4 +45,17 @@ seq=$(sed -n 's/.*"seq":\([0-9]*\),.*"prog":"inner",.*"sys":"mkdir".*/\1/p' ../l
 "$SBX" audit why "$seq" ../log.jsonl >../why 2>&1
 grep -q '^program:  inner' ../why && grep -q '^rule: .*domains.pol:[0-9]*: deny mkdir as EROFS' ../why
 [ $? = 0 ] && tap_ok "audit why says under which program's rules" || tap_not_ok "audit why says under which program's rules" ../why
+
+# A phase takes rights away from threads that run.
+{ cat "$policy"; printf 'phases:\n  - name: late\n    after: first mkdir\n    drop: {calls: getppid}\n'; } >../phases.pol
+printf '%s\n' "getppid: done" "mkdir: done" "threads that ran meanwhile: stopped" "getppid: EPERM" \
+	"a child's: EPERM" "inner: inner deep" "another program: status 0" "status 0" >../want
+for residency in auto host; do
+	rm -rf begins
+	timeout -k 5 120 "$SBX" run --policy ../phases.pol --param "work=$dir/work" --residency=$residency -- \
+		./domains phases >../out 2>&1 </dev/null
+	echo "status $?" >>../out
+	cmp -s ../out ../want && tap_ok "a phase begins for all threads, residency=$residency" ||
+		tap_not_ok "a phase begins for all threads, residency=$residency" ../out
+done
 tap_end
