@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -90,6 +91,8 @@ static bool write_left(struct task *t, struct gptr p, uint64_t deadline, bool ti
 	uint64_t left = ready_left(deadline);
 	int64_t v[2] = {left / NSEC, left % NSEC / (timeval ? 1000 : 1)};
 
+	if (atomic_load(&t->proc->persona) & STICKY_TIMEOUTS)
+		return false;
 	return !p.addr || deadline == READY_FOREVER || !gmem_write(t->proc->mm, p, v, sizeof(v));
 }
 

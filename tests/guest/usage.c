@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <sys/utsname.h>
@@ -95,6 +96,13 @@ static void personalities(char **argv)
 	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
 		printf("%lx: was %x", some[i], (unsigned)personality(some[i]));
 		printf(", is %x\n", (unsigned)personality(0xffffffff));
+	}
+	for (int sticky = 0; sticky < 2; sticky++) {
+		struct timeval tv = {0, 1000};
+
+		personality(sticky ? STICKY_TIMEOUTS : 0);
+		select(0, NULL, NULL, NULL, &tv);
+		printf("left %ld\n", (long)tv.tv_usec);
 	}
 	personality(UNAME26);
 	uname(&u);
