@@ -52,25 +52,26 @@ static int do_write(void)
 	return errno ? -1 : -2; /* a short count: -2 */
 }
 
-static int do_wait4(void)
-{
-	pid_t p = fork();
+static pid_t child; /* for the calls that wait for one */
 
-	if (!p) {
+static void make_child(void)
+{
+	child = fork();
+	if (!child) {
 		pause();
 		_exit(0);
 	}
-	return waitpid(p, NULL, 0);
+}
+
+static int do_wait4(void)
+{
+	return waitpid(child, NULL, 0);
 }
 
 static int do_waitid(void)
 {
 	siginfo_t si;
 
-	if (!fork()) {
-		pause();
-		_exit(0);
-	}
 	return waitid(P_ALL, 0, &si, WEXITED);
 }
 
@@ -322,6 +323,8 @@ static void try(unsigned i, int flags)
 	p = fork();
 	if (!p) {
 		setpgid(0, 0);
+		if (calls[i].call == do_wait4 || calls[i].call == do_waitid)
+			make_child();
 		sigaction(SIGUSR1, &sa, NULL);
 		shared[0] = 1;
 		errno = 0;
