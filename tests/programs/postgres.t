@@ -45,10 +45,11 @@ q -c 'select count(*) from pgbench_accounts' \
 say queries
 q -f queries.sql 2>&1 | sed 's/with PID [0-9]*/with its PID/'
 say "backends end and are cancelled"
-q -c "select pg_sleep(60)" 2>&1 &
+q -c "select pg_sleep(60)" >sleep.out 2>&1 &
 sleep 0.5
 q -c "select pg_cancel_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)' and pid <> pg_backend_pid()"
 wait
+cat sleep.out
 q -c 'select pg_terminate_backend(pg_backend_pid())' 2>&1 | sed 's/^psql:.*connection/connection/' | head -1
 say "a backend is killed: the server starts over"
 q -c 'create table kept as select generate_series(1, 1000) as i'
