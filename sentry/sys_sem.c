@@ -292,13 +292,12 @@ static int prepare(struct op *o, int id)
 	for (i = 0; i < o->n; i++) {
 		if (o->sops[i].sem_num >= o->set->n)
 			return -EFBIG;
-		undo |= o->sops[i].sem_op && (o->sops[i].sem_flg & SEM_UNDO);
+		undo |= (o->sops[i].sem_flg & SEM_UNDO) != 0;
 	}
 	if (!ipc_access(o->t, &o->set->obj, alters(o) ? S_IWUSR : S_IRUSR))
 		return -EACCES;
-	for (i = 0; i < o->n && !o->undo; i++)
-		if (o->sops[i].sem_flg & SEM_UNDO)
-			o->undo = undo_get(o->t->proc, o->set);
+	if (undo)
+		o->undo = undo_get(o->t->proc, o->set);
 	return undo && !o->undo ? -ENOMEM : 0;
 }
 

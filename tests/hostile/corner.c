@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,6 +128,35 @@ static void leave_spinning(void)
 	_exit(0);
 }
 
+#define QUEUES 8000
+
+/* Semaphores' undo records when messages have used up what there is for System V IPC. */
+static void undo_without_room(void)
+{
+	static struct {
+		long type;
+		char text[8192];
+	} m = {1, ""};
+	static int queue[QUEUES];
+	const int set = semget(IPC_PRIVATE, 32000, 0600);
+	struct sembuf zero = {0, 0, SEM_UNDO | IPC_NOWAIT};
+	int n = 0;
+
+	if (set < 0)
+		die("semget");
+	do {
+		queue[n] = msgget(IPC_PRIVATE, 0600);
+		if (queue[n] < 0)
+			break;
+		while (!msgsnd(queue[n], &m, sizeof(m.text), IPC_NOWAIT))
+			;
+	} while (++n < QUEUES && errno == EAGAIN);
+	semop(set, &zero, 1);
+	semctl(set, 0, IPC_RMID);
+	while (n--)
+		msgctl(queue[n], IPC_RMID, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -134,6 +166,7 @@ int main(int argc, char **argv)
 		{"remap-onto", remap_onto},
 		{"shoot-leaving", shoot_leaving},
 		{"leave-spinning", leave_spinning},
+		{"undo-without-room", undo_without_room},
 	};
 	size_t i;
 
