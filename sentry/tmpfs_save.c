@@ -3,6 +3,7 @@
  * one, as the layers of container images have them. Written when the sandbox has ended, to a descriptor
  * from before it was confined. */
 #include <errno.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 struct archive {
 	int fd;
 	int err; /* the first -errno */
+	bool left_out; /* something has a path that nobody could unpack */
 };
 
 struct tar_header {
@@ -247,7 +249,8 @@ static void save_gone(struct archive *a, struct tnode *dir, const char *path)
 }
 
 /* home: dir is where the host has it, so what was not looked at needs no saving. Elsewhere all that is
- * below it does. */
+ * below it does. By moving folders into others a program can make a tree of any depth: what has a longer
+ * path than a host takes is left out, which bounds the recursion. */
 static void save_dir(struct archive *a, struct tnode *dir, const char *path, bool home)
 {
 	if (!home && !a->err)
@@ -261,7 +264,9 @@ static void save_dir(struct archive *a, struct tnode *dir, const char *path, boo
 		if (tmpfs_find(dir, e->name, &found) || found != e)
 			continue; /* gone from the host meanwhile */
 		buf_printf(&sub, "%s/%s", path, e->name);
-		if (sub.data)
+		if (sub.len >= PATH_MAX)
+			a->left_out = true;
+		else if (sub.data)
 			save_entry(a, e, sub.data, home);
 		buf_free(&sub);
 	}
@@ -281,7 +286,7 @@ int tmpfs_save(struct vnode *root, const char *path, int fd)
 		save_node(&a, top, path);
 	save_dir(&a, top, path, true);
 	pthread_mutex_unlock(&top->fs->lock);
-	return a.err;
+	return a.err ? a.err : a.left_out ? -ENAMETOOLONG : 0;
 }
 
 int tmpfs_save_end(int fd)

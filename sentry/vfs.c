@@ -344,12 +344,18 @@ static int mount_grants(const struct pol_image *img, struct sbx_err **e)
 
 int vfs_save_overlays(int fd)
 {
-	int r = 0;
+	int r = 0, part, end;
 
-	for (const struct mount *m = mounts; m && !r; m = m->next)
-		if (!strcmp(m->fstype, "overlay") && m->root->ops != &hostfs_ops)
-			r = tmpfs_save(m->root, m->path, fd);
-	return r ? r : tmpfs_save_end(fd);
+	for (const struct mount *m = mounts; m && (!r || r == -ENAMETOOLONG); m = m->next) {
+		if (strcmp(m->fstype, "overlay") != 0 || m->root->ops == &hostfs_ops)
+			continue;
+		part = tmpfs_save(m->root, m->path, fd);
+		r = part ? part : r;
+	}
+	if (r && r != -ENAMETOOLONG)
+		return r;
+	end = tmpfs_save_end(fd);
+	return end ? end : r;
 }
 
 /* ---- the files gate ---- */

@@ -123,7 +123,7 @@ int tmpfs_root(uint64_t max_bytes, struct vnode **out);	   /* sentry/tmpfs.c */
 /* As tmpfs_root, beginning as a view of the host's folder at path. 0 or -errno. */
 int tmpfs_overlay(const char *path, uint64_t max_bytes, struct vnode **out); /* tmpfs_lower.c */
 /* Writes what was changed in an overlay, which is mounted at path, to fd as a part of a tar archive, and
- * the archive's end. 0 or -errno. tmpfs_save.c */
+ * the archive's end. 0 or -errno; -ENAMETOOLONG: what has too long a path is missing. tmpfs_save.c */
 int tmpfs_save(struct vnode *root, const char *path, int fd);
 int tmpfs_save_end(int fd);
 /* The same for all overlays, with the end. */

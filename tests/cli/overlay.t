@@ -234,6 +234,16 @@ if [ "$(tail -c +1 "$dir/changes.tar" | tr -d '\000' | head -1)" = attr ] && tai
 else
 	tap_not_ok "nothing changed, nothing saved" "$dir/changes.tar"
 fi
+(cd "$dir/tree" && timeout -k 5 60 "$SBX" --policy "$dir/overlay.pol" --param "tree=$dir/tree" \
+	--param "prog=$dir/overlay" run --changes "$dir/changes.tar" "$dir/overlay" nest 3000) >"$dir/err" 2>&1 </dev/null
+rc=$?
+if [ $rc = 0 ] && grep -q "could not be saved: File name too long" "$dir/err" &&
+	tar tf "$dir/changes.tar" >"$dir/names" && [ "$(wc -l <"$dir/names")" -gt 900 ]; then
+	tap_ok "of a tree deeper than any path, what has a path is saved"
+else
+	echo "status $rc" >>"$dir/err"
+	tap_not_ok "of a tree deeper than any path, what has a path is saved" "$dir/err"
+fi
 # The host changes its folder while the program looks.
 make_tree "$dir/tree"
 mkfifo "$dir/go"

@@ -244,11 +244,23 @@ static void together(void)
 	}
 }
 
+/* A tree deeper than any path, made by moving it into a new folder again and again. */
+static int nest(int depth)
+{
+	int r = mkdir("top", 0700);
+
+	while (depth-- && !r)
+		r = mkdir("new", 0700) || rename("top", "new/top") || rename("new", "top");
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (argc < 2)
 		return 0; /* run by itself */
+	if (argc == 3)
+		return nest(atoi(argv[2]));
 	if (chdir(argv[1]))
 		return 1;
 	list(".");
