@@ -113,22 +113,37 @@ static void remember(struct toverlay *o, struct tlower *l, struct vnode *vn)
 	vnode_put(old_node);
 }
 
-/* The host's node at l. 0 or -errno. */
+/* The names from the remembered folder above l, or from the root, down to l; *dir: that folder. */
+static int way_down(struct toverlay *o, struct tlower *l, struct tlower **way, struct vnode **dir)
+{
+	int n = 0;
+
+	while (!(*dir = remembered(o, l))) {
+		way[n++] = l;
+		l = l->up;
+	}
+	return n;
+}
+
+/* The host's node at l. 0 or -errno. Without recursion: a place may be deep, a task's stack is not. */
 static int lower_find(struct toverlay *o, struct tlower *l, struct vnode **out)
 {
-	struct vnode *dir;
-	int r;
+	cleanup_free struct tlower **way = malloc((l->depth + 1) * sizeof(*way));
+	struct vnode *dir = NULL, *next;
+	int n, r = 0;
 
-	*out = remembered(o, l);
-	if (*out)
-		return 0;
-	r = lower_find(o, l->up, &dir);
-	if (r)
-		return r;
-	r = dir->type == S_IFDIR ? dir->ops->lookup(dir, l->name, out) : -ENOTDIR;
-	if (!r && (*out)->type == S_IFDIR)
-		remember(o, l, *out);
-	vnode_put(dir);
+	if (!way)
+		return -ENOMEM;
+	n = way_down(o, l, way, &dir);
+	while (n-- && !r) {
+		next = NULL;
+		r = dir->type == S_IFDIR ? dir->ops->lookup(dir, way[n]->name, &next) : -ENOTDIR;
+		if (!r && next->type == S_IFDIR)
+			remember(o, way[n], next);
+		vnode_put(dir);
+		dir = next;
+	}
+	*out = dir;
 	return r;
 }
 
