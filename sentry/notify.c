@@ -370,9 +370,10 @@ void notify_name_slow(struct vnode *dir, const char *name, bool dir_entry, uint3
 
 void notify_gone_slow(struct vnode *n)
 {
-	struct list *b = notify_bucket(NOTIFY_BY_NODE, n->mnt, n->ino), *at, *next;
+	struct list *b, *at, *next;
 
 	notify_lock();
+	b = notify_bucket(NOTIFY_BY_NODE, n->mnt, n->ino);
 	tell_all(n, IN_DELETE_SELF, 0, NULL);
 	for (at = b->next; at != b; at = next) {
 		struct watch *w = list_entry(at, struct watch, by_place);
