@@ -45,6 +45,7 @@ sentry_tasks = \
 	sentry/sigaction.c \
 	sentry/sigframe.c \
 	sentry/signal.c sentry/signal.h \
+	sentry/stats.c \
 	sentry/sys_exec.c \
 	sentry/sys_futex.c \
 	sentry/sys_job.c \

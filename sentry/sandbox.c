@@ -636,34 +636,6 @@ static void housekeep(struct host_state *h)
 	}
 }
 
-static void print_stats(void)
-{
-	const struct audit_totals *a = &sandbox.totals;
-	const struct platform_stats *s = &sandbox.stats;
-	struct rusage ru;
-
-	fprintf(stderr,
-		"sbx: calls %llu: allow %llu, deny %llu, emulate %llu, terminate %llu, "
-		"unimplemented %llu\n"
-		"sbx: tier 0 %llu, sentry %llu; exits %llu, faults %llu, interrupts %llu, "
-		"CR3 writes %llu\n",
-		(unsigned long long)a->calls, (unsigned long long)a->allow,
-		(unsigned long long)a->deny, (unsigned long long)a->emulate,
-		(unsigned long long)a->terminate, (unsigned long long)a->unimplemented,
-		(unsigned long long)s->tier0, (unsigned long long)s->forwarded,
-		(unsigned long long)s->exits, (unsigned long long)s->faults,
-		(unsigned long long)s->interrupts, (unsigned long long)s->cr3_writes);
-	if (!getrusage(RUSAGE_SELF, &ru))
-		fprintf(stderr, "sbx: largest memory %ld KiB\n", ru.ru_maxrss);
-	if (platform_resident(sandbox.platform))
-		fprintf(stderr,
-			"sbx: sentry in ring 0: tier 1 %llu, requests %llu, red pills %llu, "
-			"blue pills %llu, faults %llu\n",
-			(unsigned long long)s->tier1, (unsigned long long)s->requests,
-			(unsigned long long)s->red_pills, (unsigned long long)s->blue_pills,
-			(unsigned long long)s->ring0_faults);
-}
-
 /* What is lost of the changes is not the program's fault: its status stays. */
 static void save_changes(const struct sandbox_opts *o)
 {
@@ -695,7 +667,7 @@ int sandbox_run(const struct sandbox_opts *o, struct sbx_err **e)
 	if (atomic_load(&sandbox.nr_tasks) > 0)
 		sandbox.audit = NULL; /* a thread that does not stop must not use it any more */
 	if (o->stats)
-		print_stats();
+		stats_print();
 	save_changes(o);
 	return sandbox.end_status;
 }

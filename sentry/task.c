@@ -198,33 +198,6 @@ void task_discard(struct task *t)
 	task_put(t);
 }
 
-static void add_counters(struct task *t)
-{
-	struct audit_totals *s = &sandbox.totals, *o = &t->totals;
-	struct platform_stats st;
-
-	platform_ctx_stats(t->ctx, &st);
-	pthread_mutex_lock(&sandbox.lock);
-	sandbox.stats.exits += st.exits;
-	sandbox.stats.tier0 += st.tier0;
-	sandbox.stats.forwarded += st.forwarded;
-	sandbox.stats.faults += st.faults;
-	sandbox.stats.interrupts += st.interrupts;
-	sandbox.stats.cr3_writes += st.cr3_writes;
-	sandbox.stats.tier1 += st.tier1;
-	sandbox.stats.requests += st.requests;
-	sandbox.stats.red_pills += st.red_pills;
-	sandbox.stats.blue_pills += st.blue_pills;
-	sandbox.stats.ring0_faults += st.ring0_faults;
-	s->calls += o->calls;
-	s->allow += o->allow;
-	s->deny += o->deny;
-	s->emulate += o->emulate;
-	s->terminate += o->terminate;
-	s->unimplemented += o->unimplemented;
-	pthread_mutex_unlock(&sandbox.lock);
-}
-
 /* The end of a thread, in the thread itself; true: the host's thread is to wait for another task. */
 static bool task_exit(struct task *t)
 {
@@ -239,7 +212,7 @@ static bool task_exit(struct task *t)
 		futex_clear_tid(t);
 	}
 	timers_task_exit(t);
-	add_counters(t);
+	stats_add(t);
 	domain_remove_task(p->domain); /* before execve of another thread may change it */
 	last = unlink_task(t, &ctx);
 	if (last)

@@ -30,6 +30,9 @@ void task_discard(struct task *t);
 int task_copy_context(struct task *t, struct task *n, const struct clone_req *r);
 /* What else a new thread has from the one that made it. */
 void task_inherit(struct task *t, struct task *n, const struct clone_req *r);
+/* Adds the counters of t, which ends, to the sandbox's; prints those. (stats.c) */
+void stats_add(struct task *t);
+void stats_print(void);
 /* Writes what tier 0 answers with (ids) for t. */
 void task_set_constants(struct task *t);
 /* Who can be found by number. A process from when it is linked to when it is reaped; a task from when
