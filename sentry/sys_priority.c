@@ -31,7 +31,7 @@ struct each { /* which threads, and what is done with them */
 	struct task *t;
 	int which, who; /* PRIO_* */
 	int value;
-	int (*fn)(struct each *e, struct task *o);
+	int (*fn)(struct each *e, struct task *o); /* with its process's lock */
 	int of_init; /* what there is to say of process 1 */
 	int result; /* NONE_FOUND: there was none */
 };
@@ -60,8 +60,11 @@ static int for_each(struct each *e)
 	e->result = NONE_FOUND;
 	if (e->which == PRIO_PROCESS) {
 		o = e->who ? task_by_tid(e->who) : task_get(e->t);
-		if (o)
+		if (o) {
+			pthread_mutex_lock(&o->proc->lock);
 			visit(e, o);
+			pthread_mutex_unlock(&o->proc->lock);
+		}
 		task_put(o);
 		if (e->result == NONE_FOUND && e->who == 1) /* sbx itself */
 			return e->of_init;
@@ -121,6 +124,8 @@ long sys_setpriority(struct task *t, struct sysargs *a)
 
 static int set_ioprio(struct each *e, struct task *o)
 {
+	if (!proc_may_touch(e->t, o->proc))
+		return -EPERM;
 	o->ioprio = e->value;
 	return 0;
 }

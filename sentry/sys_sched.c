@@ -85,11 +85,13 @@ long sys_sched_setaffinity(struct task *t, struct sysargs *a)
 		task_put(o);
 		return -EPERM;
 	}
+	pthread_mutex_lock(&o->proc->lock); /* its host thread stays its own */
 	memcpy(o->cpus, want, sizeof(o->cpus));
 	/* The host's numbers are the app's unless the policy set a number of processors. */
 	o->host_sched = o->host_sched || !sandbox.config.cpus;
 	if (!sandbox.config.cpus && o->host_tid)
 		sched_setaffinity(o->host_tid, sizeof(want), (cpu_set_t *)want);
+	pthread_mutex_unlock(&o->proc->lock);
 	task_put(o);
 	return 0;
 }
@@ -181,8 +183,11 @@ static int change(struct task *t, struct task *o, const struct wish *w)
 		return r;
 	o->sched_policy = w->policy;
 	o->sched_reset_on_fork = w->reset_on_fork;
-	if (w->set_nice)
+	if (w->set_nice) {
+		pthread_mutex_lock(&o->proc->lock);
 		sched_set_nice(o, w->nice);
+		pthread_mutex_unlock(&o->proc->lock);
+	}
 	return 0;
 }
 

@@ -203,7 +203,7 @@ static bool task_exit(struct task *t)
 {
 	struct proc *p = t->proc;
 	struct platform_ctx *ctx;
-	bool last, keep = !t->host_sched;
+	bool last, keep;
 
 	t->exiting = true;
 	if (!atomic_load(&sandbox.ended)) {
@@ -215,6 +215,7 @@ static bool task_exit(struct task *t)
 	stats_add(t);
 	domain_remove_task(p->domain); /* before execve of another thread may change it */
 	last = unlink_task(t, &ctx);
+	keep = !t->host_sched; /* nobody changes this thread's any more */
 	if (last)
 		proc_ended(p);
 	else
