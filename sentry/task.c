@@ -267,7 +267,9 @@ bool task_main(struct task *t)
 	int tid;
 
 	current = t;
+	pthread_mutex_lock(&t->proc->lock); /* a phase that begins comes before, or after */
 	platform_ctx_set_view(t->ctx, task_view(t)); /* now that its process is on the list, too */
+	pthread_mutex_unlock(&t->proc->lock);
 	cpu_start(t);
 	if (t->create_tid_addr) {
 		tid = t->tid;
