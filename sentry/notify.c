@@ -233,7 +233,7 @@ void notify_watch_free(struct watch *w)
 	list_del(&w->by_wd);
 	list_del(&w->by_place);
 	nr_watches--;
-	free(w->path);
+	notify_host_forget(w);
 	free(w);
 }
 

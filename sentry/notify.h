@@ -126,5 +126,6 @@ int notify_host_fd(const struct notify *in);
 void notify_host_drain(struct notify *in);
 int notify_host_add(struct notify *in, const struct vpath *v, uint32_t mask);
 void notify_host_remove(struct watch *w);
+void notify_host_forget(struct watch *w); /* frees what w keeps for the host */
 
 #endif

@@ -11,6 +11,9 @@
 #include "sentry/vfs.h"
 
 #define DRAIN_MAX 64 /* reads at a time: others may go on making events */
+#define PATHS_MAX (16u << 20) /* bytes that the paths of all watched folders may take */
+
+static size_t paths_size; /* guarded by notify_lock */
 
 static struct watch *by_host(struct notify *in, int host_wd)
 {
@@ -69,6 +72,27 @@ void notify_host_drain(struct notify *in)
 	}
 }
 
+/* Remembers the path of a folder, by which its names are judged. 0 or -errno. */
+static int keep_path(struct watch *w, const struct vpath *v)
+{
+	if (v->node->type != S_IFDIR)
+		return 0;
+	if (v->path_len >= PATHS_MAX - paths_size)
+		return -ENOSPC;
+	w->path = strdup(v->path);
+	if (!w->path)
+		return -ENOMEM;
+	paths_size += strlen(w->path) + 1;
+	return 0;
+}
+
+void notify_host_forget(struct watch *w)
+{
+	if (w->path)
+		paths_size -= strlen(w->path) + 1;
+	free(w->path);
+}
+
 int notify_host_add(struct notify *in, const struct vpath *v, uint32_t mask)
 {
 	char path[32];
@@ -85,17 +109,16 @@ int notify_host_add(struct notify *in, const struct vpath *v, uint32_t mask)
 	if (w)
 		return w->wd;
 	w = notify_watch_new(in, &err);
-	if (w && v->node->type == S_IFDIR) {
-		w->path = strdup(v->path);
-		err = -ENOMEM;
+	if (w) {
+		w->host_wd = wd;
+		err = keep_path(w, v);
 	}
-	if (!w || (v->node->type == S_IFDIR && !w->path)) {
+	if (!w || err) {
 		inotify_rm_watch(notify_host_fd(in), wd);
 		if (w)
 			notify_watch_free(w);
 		return err;
 	}
-	w->host_wd = wd;
 	w->view = task_view(current);
 	list_append(notify_bucket(NOTIFY_BY_HOST, in, (uint64_t)wd), &w->by_place);
 	return w->wd;
