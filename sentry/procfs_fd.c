@@ -114,12 +114,17 @@ static int fdnode_open(struct task *t, struct vnode *vn, unsigned flags, struct 
 	const unsigned keep = O_ACCMODE | O_APPEND | O_NONBLOCK | O_TRUNC | O_NOCTTY;
 	struct file *f = file_behind(vn);
 	unsigned have = f->flags & O_ACCMODE, want = flags & O_ACCMODE;
-	int fd;
+	int fd, host;
 
 	if (S_ISSOCK(vn->type) || f->hostfd < 0 || f->kind == POL_FD_EVENT)
 		return -ENXIO;
 	if (!S_ISFIFO(vn->type) && have != O_RDWR && want != have)
 		return -EACCES;
+	if (flags & O_TRUNC && have == O_RDONLY) /* the host would ask the file's mode only */
+		return -EACCES;
+	host = fcntl(f->hostfd, F_GETFL);
+	if (host < 0 || host & O_APPEND) /* what the caller has in its file stays */
+		flags = (flags | O_APPEND) & ~(unsigned)O_TRUNC;
 	fd = hostproc_reopen(f->hostfd, flags & keep);
 	if (fd < 0)
 		return fd;

@@ -257,6 +257,12 @@ static void exec_data(void)
 }
 static void write_text(void) { *(volatile char *)(uintptr_t)write_text = 0; }
 
+/* What may be read only is not cut either, by whatever name. */
+static void cut_stdin(void)
+{
+	puts(open("/proc/self/fd/0", O_RDONLY | O_TRUNC) < 0 ? "refused" : "cut");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -267,6 +273,7 @@ static const struct {
 	{"map-race", map_race},		{"self-kill", self_kill},     {"abort", abort_now},
 	{"segv-blocked", segv_blocked}, {"segv-ignored", segv_ignored}, {"exec-data", exec_data},
 	{"write-text", write_text},	{"thread-race", thread_race}, {"stop-self", stop_self},
+	{"cut-stdin", cut_stdin},
 };
 
 int main(int argc, char **argv)
