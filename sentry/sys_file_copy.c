@@ -59,7 +59,7 @@ static ssize_t copy_slow(struct task *t, struct file *in, off_t *in_off, struct 
 		if (put < 0)
 			return done ? (ssize_t)done : put;
 		done += (size_t)put;
-		if (put < got)
+		if (put < got || task_pending(t))
 			break;
 	}
 	return (ssize_t)done;
