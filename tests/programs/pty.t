@@ -47,7 +47,7 @@ policy="--policy $policies/shell.pol --param work=$dir/work"
 cat >"$dir/in/jobs" <<'S'
 wait ready> 
 send sleep 100\n
-pause 0.4
+pause 1
 send \x1a
 wait Stopped
 wait ready> 
@@ -55,19 +55,19 @@ send jobs\n
 wait Stopped
 wait ready> 
 send fg\n
-pause 0.4
+pause 1
 send \x03
 wait ready> 
 send echo "status $?"\n
 wait status 130
 wait ready> 
 send cat &\n
-pause 0.4
+pause 1
 send \n
 wait Stopped
 wait ready> 
 send kill %1\n
-pause 0.3
+pause 1
 send stty -a; exit 5\n
 S
 same "bash on a terminal of the sandbox: job control" $policy -- \
@@ -76,13 +76,13 @@ same "bash on a terminal of the sandbox: job control" $policy -- \
 cat >"$dir/in/edit" <<'S'
 wait terminal
 send iOne line\nand anothr\x1b
-pause 0.3
+pause 1
 send hie\x1b:s/One/First/e\n
-pause 0.3
+pause 1
 send 1G:s/One/First/\n
-pause 0.3
+pause 1
 send :wq\n
-pause 0.3
+pause 1
 S
 cat >"$dir/in/vim.sh" <<'S'
 TERM=xterm python3 terminal.py edit sh -c 'stty rows 24 cols 80; echo terminal; exec vim.tiny -u NONE -i NONE out.txt' >/dev/null

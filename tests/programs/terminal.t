@@ -35,7 +35,7 @@ session() {
 session "bash: ^C ends a program, not the shell" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
 send sleep 100\n
-pause 0.4
+pause 1
 send \x03
 wait ready> 
 send echo "status $?"\n
@@ -46,7 +46,7 @@ S
 session "bash: ^Z, jobs, bg, fg, ^C" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
 send sleep 100\n
-pause 0.4
+pause 1
 send \x1a
 wait Stopped
 wait ready> 
@@ -60,7 +60,7 @@ send jobs\n
 wait Running
 wait ready> 
 send fg\n
-pause 0.4
+pause 1
 send \x03
 wait ready> 
 send echo "status $?"\n
@@ -71,15 +71,15 @@ S
 session "bash: a background job that reads the terminal stops" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
 send cat &\n
-pause 0.4
+pause 1
 send \n
 wait Stopped
 wait ready> 
 send fg\n
-pause 0.3
+pause 1
 send typed\n
 wait typed
-pause 0.3
+pause 1
 send \x04
 wait ready> 
 send echo "status $?"\n
@@ -90,11 +90,11 @@ S
 session "bash: ^C and ^\\ reach a whole pipeline" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
 send sleep 100 | sleep 100 | cat\n
-pause 0.4
+pause 1
 send \x03
 wait ready> 
 send sh -c 'trap "echo quit; exit 4" QUIT; while :; do sleep 0.1; done'\n
-pause 0.4
+pause 1
 send \x1c
 wait ready> 
 send echo "status $?"\n
@@ -105,14 +105,14 @@ S
 session "dash: ^Z and fg" /bin/dash -i <<'S'
 wait ready> 
 send sleep 100\n
-pause 0.4
+pause 1
 send \x1a
 wait ready> 
 send jobs\n
 wait Stopped
 wait ready> 
 send fg\n
-pause 0.4
+pause 1
 send \x03
 wait ready> 
 send echo "status $?"\n
@@ -124,7 +124,7 @@ session "the window's size and its signal" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
 send python3 -c 'import os,signal,time; signal.signal(signal.SIGWINCH, lambda *a: print("resized", os.get_terminal_size())); print(os.get_terminal_size()); time.sleep(1.5)'\n
 wait columns=80
-pause 0.3
+pause 1
 size 40 100
 wait columns=100
 wait ready> 
