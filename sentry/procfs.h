@@ -57,7 +57,8 @@ int procfs_show_cgroups(const struct pseudo_key *k, struct buf *out);
 int procfs_show_kernel_cmdline(const struct pseudo_key *k, struct buf *out);
 int procfs_show_empty(const struct pseudo_key *k, struct buf *out);
 extern const struct pseudo_entry procfs_tty[];
-/* sysfs_cpu.c */
+/* sysfs_cpu.c. The first asks the processor, at start: in ring 0 the sentry would be told what the guest is. */
+void sysfs_cpu_init(void);
 int sysfs_show_cpu_list(const struct pseudo_key *k, struct buf *out);
 extern const struct pseudo_entry sysfs_system[];
 /* procfs_mounts.c */

@@ -114,5 +114,6 @@ static const struct pseudo_entry top = PROC_DIR("sys", 0555, top_dirs);
 
 int sysfs_root(struct vnode **out)
 {
+	sysfs_cpu_init();
 	return pseudo_root(&top, SYSFS_MAGIC, out);
 }

@@ -6,6 +6,8 @@
 
 #define INTEL_CACHES 4u
 #define AMD_CACHES   0x8000001du
+#define AMD_L1	     0x80000005u
+#define AMD_L2	     0x80000006u
 #define CACHES_MAX   8
 
 static void put_list(struct buf *out, unsigned n)
@@ -113,36 +115,68 @@ struct cache {
 	unsigned type, level, shared, line, partitions, ways, sets; /* type 1: data, 2: instruction, 3: both */
 };
 
-/* The index-th cache that the processor describes; false when it has fewer. */
-static bool find_cache(unsigned index, struct cache *c)
-{
-	unsigned leaf, a = 0, b = 0, cx = 0, d = 0;
+static struct cache caches[CACHES_MAX];
+static unsigned nr_caches;
 
-	for (leaf = INTEL_CACHES; leaf; leaf = leaf == INTEL_CACHES ? AMD_CACHES : 0) {
-		if (__get_cpuid_count(leaf, index, &a, &b, &cx, &d) && (a & 0x1f))
-			break;
-	}
-	c->type = leaf ? a & 0x1f : 0;
-	c->level = a >> 5 & 7;
-	/* Only the last level is taken as common to all processors. */
-	c->shared = c->level >= 3 ? procfs_cpus() : 1;
-	c->line = (b & 0xfff) + 1;
-	c->partitions = (b >> 12 & 0x3ff) + 1;
-	c->ways = (b >> 22) + 1;
-	c->sets = cx + 1;
-	return c->type >= 1 && c->type <= 3;
+/* The index-th cache as CPUID's leaves for it describe it. */
+static bool describe(unsigned leaf, unsigned index, struct cache *c)
+{
+	unsigned a, b, cx, d;
+
+	if (!__get_cpuid_count(leaf, index, &a, &b, &cx, &d) || !(a & 0x1f))
+		return false;
+	*c = (struct cache){
+		.type = a & 0x1f,
+		.level = a >> 5 & 7,
+		.line = (b & 0xfff) + 1,
+		.partitions = (b >> 12 & 0x3ff) + 1,
+		.ways = (b >> 22) + 1,
+		.sets = cx + 1,
+	};
+	return c->type <= 3;
+}
+
+static void add_cache(unsigned type, unsigned level, unsigned kib, unsigned ways, unsigned line)
+{
+	if (kib && ways && line && nr_caches < CACHES_MAX)
+		caches[nr_caches++] = (struct cache){type, level, 0, line, 1, ways, kib * 1024 / (ways * line)};
+}
+
+/* What older processors of AMD say of their caches (AMD64 manual, volume 3, appendix E). */
+static void describe_old(void)
+{
+	static const unsigned ways[16] = {0, 1, 2, 0, 4, 0, 8, 0, 16, 0, 32, 48, 64, 96, 128, 1};
+	unsigned a, b, c, d;
+
+	if (!__get_cpuid(AMD_L1, &a, &b, &c, &d))
+		return;
+	add_cache(1, 1, c >> 24, c >> 16 & 0xff, c & 0xff);
+	add_cache(2, 1, d >> 24, d >> 16 & 0xff, d & 0xff);
+	if (!__get_cpuid(AMD_L2, &a, &b, &c, &d))
+		return;
+	add_cache(3, 2, c >> 16, ways[c >> 12 & 15], c & 0xff);
+	add_cache(3, 3, (d >> 18) * 512, ways[d >> 12 & 15], d & 0xff);
+}
+
+void sysfs_cpu_init(void)
+{
+	while (nr_caches < CACHES_MAX && (describe(INTEL_CACHES, nr_caches, &caches[nr_caches]) ||
+					  describe(AMD_CACHES, nr_caches, &caches[nr_caches])))
+		nr_caches++;
+	if (!nr_caches)
+		describe_old();
 }
 
 static void get_cache(const struct pseudo_key *k, struct cache *c)
 {
-	find_cache((unsigned)k->num % CACHES_MAX, c);
+	*c = caches[(unsigned)k->num % CACHES_MAX];
+	/* Only the last level is taken as common to all processors. */
+	c->shared = c->level >= 3 ? procfs_cpus() : 1;
 }
 
 static int next_cache(const struct pseudo_key *k, int from)
 {
-	struct cache c;
-
-	return from < CACHES_MAX && find_cache((unsigned)from, &c) ? from : -1;
+	return from < (int)nr_caches ? from : -1;
 }
 
 static void bind_cache(struct pseudo_key *k, int number)

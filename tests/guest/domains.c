@@ -279,7 +279,7 @@ static int limited(const char *what)
 
 static void *until_refused(void *arg)
 {
-	long *calls = arg;
+	_Atomic long *calls = arg;
 
 	while (syscall(SYS_getppid) >= 0)
 		++*calls;
@@ -288,13 +288,14 @@ static void *until_refused(void *arg)
 
 static void phases(void)
 {
-	long calls[4] = {0};
+	_Atomic long calls[4] = {0};
 	pthread_t t[4];
 
 	say("getppid", word(syscall(SYS_getppid)));
 	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, until_refused, &calls[i]);
-	usleep(100000);
+		pthread_create(&t[i], NULL, until_refused, (void *)&calls[i]);
+	for (int i = 0; i < 2000 && !(calls[0] && calls[1] && calls[2] && calls[3]); i++)
+		usleep(10000);
 	say("mkdir", word(mkdir("begins", 0700)));
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
