@@ -1,5 +1,6 @@
 sbxfragmentsdir = $(policydir)/sbx
 dist_policy_DATA = \
+	examples/policies/c-build.pol \
 	examples/policies/compute.pol \
 	examples/policies/nginx.pol \
 	examples/policies/node-web.pol \

@@ -275,7 +275,10 @@ static void test_generated(void **arg)
 
 static void test_shipped(void **arg)
 {
-	static const char *const names[] = {"build", "c-build", "compute", "python", "shell", "tools", "web"};
+	static const char *const names[] = {
+		"build", "c-build", "compute", "nginx", "node-web", "postgres", "python",
+		"redis", "runtime", "shell", "tools", "trial", "web",
+	};
 	const char *dir = getenv("SBX_POLICY_PATH");
 	const char *dirs[] = {dir, NULL};
 
