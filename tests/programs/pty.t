@@ -61,13 +61,11 @@ wait ready>
 send echo "status $?"\n
 wait status 130
 wait ready> 
-send cat &\n
-pause 1
-send \n
+send cat & sleep 1\n
 wait Stopped
 wait ready> 
-send kill %1\n
-pause 1
+send kill %1; disown %1 2>/dev/null\n
+wait ready> 
 send stty -a; exit 5\n
 S
 same "bash on a terminal of the sandbox: job control" $policy -- \

@@ -70,9 +70,7 @@ send exit\n
 S
 session "bash: a background job that reads the terminal stops" /bin/bash --norc --noediting -i <<'S'
 wait ready> 
-send cat &\n
-pause 1
-send \n
+send cat & sleep 1\n
 wait Stopped
 wait ready> 
 send fg\n
