@@ -49,10 +49,24 @@ void tmpfs_data_free(struct tnode *n)
 	tmpfs_uncharge(n->fs, n->data.charged * TMPFS_PAGE);
 }
 
+/* Where the contents are from now on, in memfd fd or, without one, in `parked`. Whoever asks for the size and
+ * times holds fs->lock only. Caller holds n->lock; what was there before is its to free. */
+static void contents_at(struct tnode *n, int fd, char *parked, uint64_t size)
+{
+	pthread_mutex_lock(&n->fs->lock);
+	n->data.memfd = fd;
+	n->data.parked = parked;
+	n->data.parked_size = size;
+	if (fd >= 0)
+		remember_times(&n->data);
+	pthread_mutex_unlock(&n->fs->lock);
+}
+
 /* Makes sure the memfd exists. */
 static int unpark(struct tnode *n)
 {
 	struct tdata *d = &n->data;
+	char *parked = d->parked;
 	ssize_t r;
 	int fd;
 
@@ -61,18 +75,15 @@ static int unpark(struct tnode *n)
 	fd = memfd_create("tmpfs", MFD_CLOEXEC | (d->sealable ? MFD_ALLOW_SEALING : 0));
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? -ENFILE : -ENOMEM;
-	if (d->parked) {
-		r = pwrite(fd, d->parked, d->parked_size, 0);
+	if (parked) {
+		r = pwrite(fd, parked, d->parked_size, 0);
 		if (r != (ssize_t)d->parked_size) {
 			close(fd);
 			return -ENOMEM;
 		}
-		free(d->parked);
-		d->parked = NULL;
-		d->parked_size = 0;
 	}
-	d->memfd = fd;
-	remember_times(d);
+	contents_at(n, fd, NULL, 0);
+	free(parked);
 	return 0;
 }
 
@@ -82,6 +93,7 @@ static void park(struct tnode *n)
 	struct tdata *d = &n->data;
 	uint64_t size, blocks;
 	char *copy = NULL;
+	int fd = d->memfd;
 
 	pthread_mutex_lock(&n->fs->lock);
 	tmpfs_data_sync(n, &size, &blocks);
@@ -90,15 +102,13 @@ static void park(struct tnode *n)
 		return;
 	if (size) {
 		copy = malloc(size);
-		if (!copy || pread(d->memfd, copy, size, 0) != (ssize_t)size) {
+		if (!copy || pread(fd, copy, size, 0) != (ssize_t)size) {
 			free(copy);
 			return;
 		}
 	}
-	close(d->memfd);
-	d->memfd = -1;
-	d->parked = copy;
-	d->parked_size = size;
+	contents_at(n, -1, copy, size);
+	close(fd);
 }
 
 void tmpfs_data_sync(struct tnode *n, uint64_t *size, uint64_t *blocks)
@@ -179,7 +189,7 @@ int tmpfs_data_fill(struct tnode *n, int fd, uint64_t size)
 {
 	uint64_t done = 0;
 	ssize_t k = 1;
-	int r = reserve(n, size);
+	int r = reserve(n, size), own;
 
 	if (!r)
 		r = unpark(n);
@@ -191,8 +201,9 @@ int tmpfs_data_fill(struct tnode *n, int fd, uint64_t size)
 			done += (uint64_t)k;
 	}
 	if (r && n->data.memfd >= 0) {
-		close(n->data.memfd);
-		n->data.memfd = -1;
+		own = n->data.memfd;
+		contents_at(n, -1, NULL, 0);
+		close(own);
 		give_back(n, 0);
 	} else if (!r) {
 		remember_times(&n->data); /* they stay the file's */
