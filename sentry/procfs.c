@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "sentry/hostproc.h"
 #include "sentry/ipc.h"
+#include "sentry/vdso.h"
 
 #define USER_HZ	    100ull
 #define CPUINFO_MAX (8u << 20)
@@ -43,14 +44,6 @@ static int show_cpuinfo(const struct pseudo_key *k, struct buf *out)
 	return 0;
 }
 
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
-
 static uint64_t ticks(const struct timeval *tv)
 {
 	return (uint64_t)tv->tv_sec * USER_HZ + (uint64_t)tv->tv_usec / (1000000 / USER_HZ);
@@ -58,7 +51,7 @@ static uint64_t ticks(const struct timeval *tv)
 
 static int show_uptime(const struct pseudo_key *k, struct buf *out)
 {
-	uint64_t up = clock_ns(CLOCK_BOOTTIME) / 10000000, idle;
+	uint64_t up = vdso_now(CLOCK_BOOTTIME) / 10000000, idle;
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
@@ -80,7 +73,7 @@ static void cpu_row(struct buf *out, const char *name, uint64_t user, uint64_t s
 /* The sandbox's own use of the processors; the rest of the time counts as idle. */
 static int show_stat(const struct pseudo_key *k, struct buf *out)
 {
-	uint64_t boot = clock_ns(CLOCK_BOOTTIME), now = clock_ns(CLOCK_REALTIME);
+	uint64_t boot = vdso_now(CLOCK_BOOTTIME), now = vdso_now(CLOCK_REALTIME);
 	uint64_t all = boot / (1000000000ull / USER_HZ), user, sys;
 	unsigned n = procfs_cpus();
 	struct rusage u;
@@ -103,7 +96,7 @@ static int show_stat(const struct pseudo_key *k, struct buf *out)
 /* The host's load is not the sandbox's to know. Its own: how many processors it kept busy so far. */
 uint64_t procfs_load(void)
 {
-	uint64_t age = clock_ns(CLOCK_MONOTONIC) - sandbox.start_mono_ns, busy;
+	uint64_t age = vdso_now(CLOCK_MONOTONIC) - sandbox.start_mono_ns, busy;
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
