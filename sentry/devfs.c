@@ -169,41 +169,13 @@ static int dir_getdents(struct task *t, struct file *f, struct dirent_sink *sink
 	return 0;
 }
 
-static int node_fstat(struct task *t, struct file *f, struct statx *st)
-{
-	return devfs_getattr(t, f->priv, st);
-}
-
-static void node_release(struct file *f)
-{
-	vnode_put(f->priv);
-}
-
 static const struct file_ops dir_ops = {
 	.read = dirfile_io,
 	.seek = dirfile_seek,
 	.getdents = dir_getdents,
-	.fstat = node_fstat,
-	.release = node_release,
+	.fstat = dirfile_fstat,
+	.release = dirfile_release,
 };
-
-static const struct file_ops path_ops = {
-	.fstat = node_fstat,
-	.release = node_release,
-};
-
-static int open_node(struct vnode *vn, unsigned flags, struct file **out)
-{
-	bool dir = S_ISDIR(vn->type);
-
-	if (dir && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
-		return -EISDIR;
-	*out = file_new(dir ? &dir_ops : &path_ops, -1, flags, dir ? POL_FD_DIR : POL_FD_FILE);
-	if (!*out)
-		return -ENOMEM;
-	(*out)->priv = vnode_get(vn);
-	return 0;
-}
 
 static int open_device(int index, unsigned flags, struct file **out)
 {
@@ -237,7 +209,7 @@ static int devfs_open(struct task *t, struct vnode *vn, unsigned flags, struct f
 	int index = dnode_of(vn)->index;
 
 	if (S_ISDIR(vn->type) || (flags & O_PATH))
-		return open_node(vn, flags, out);
+		return dirfile_open(vn, &dir_ops, flags, POL_FD_FILE, out);
 	if (S_ISLNK(vn->type))
 		return -ELOOP;
 	if (is(index, "ptmx"))

@@ -7,6 +7,7 @@
 #include "base/overflow.h"
 #include "sentry/file.h"
 #include "sentry/task.h"
+#include "sentry/vfs.h"
 
 #define NAME64 19u /* offset of d_name in struct linux_dirent64 */
 #define NAME32 18u /* ... and in struct linux_dirent, whose type is the last byte of the record */
@@ -77,4 +78,28 @@ off_t dirfile_seek(struct task *t, struct file *f, off_t off, int whence)
 ssize_t dirfile_io(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off)
 {
 	return -EISDIR;
+}
+
+int dirfile_fstat(struct task *t, struct file *f, struct statx *st)
+{
+	return vfs_getattr(t, f->priv, st);
+}
+
+void dirfile_release(struct file *f)
+{
+	vnode_put(f->priv);
+}
+
+int dirfile_open(struct vnode *vn, const struct file_ops *ops, unsigned flags, unsigned kind, struct file **out)
+{
+	static const struct file_ops name_ops = {.fstat = dirfile_fstat, .release = dirfile_release};
+	bool dir = S_ISDIR(vn->type);
+
+	if (dir && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
+		return -EISDIR;
+	*out = file_new(dir ? ops : &name_ops, -1, flags, dir ? POL_FD_DIR : kind);
+	if (!*out)
+		return -ENOMEM;
+	(*out)->priv = vnode_get(vn);
+	return 0;
 }

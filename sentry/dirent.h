@@ -9,7 +9,10 @@
 #include <sys/uio.h>
 
 struct file;
+struct file_ops;
+struct statx;
 struct task;
+struct vnode;
 
 struct dirent_sink {
 	uint8_t *buf;
@@ -28,5 +31,13 @@ bool dirent_hidden(const struct dirent_sink *s, const char *name);
  * writing is -EISDIR. */
 off_t dirfile_seek(struct task *t, struct file *f, off_t off, int whence);
 ssize_t dirfile_io(struct task *t, struct file *f, const struct iovec *iov, int n, off_t off);
+
+/* The same for files whose priv is a reference to their vnode. */
+int dirfile_fstat(struct task *t, struct file *f, struct statx *st);
+void dirfile_release(struct file *f);
+
+/* Opens a directory of such a file system with its ops, or holds another node's name open (O_PATH); kind is what
+ * that is to the policy. 0 or -errno. */
+int dirfile_open(struct vnode *vn, const struct file_ops *ops, unsigned flags, unsigned kind, struct file **out);
 
 #endif
